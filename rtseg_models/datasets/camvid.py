@@ -27,7 +27,9 @@ class CamVid:
         names = {p.name for p in self.images}
         have = {p.name for p in labels.iterdir()}
         if names != have:
-            lonely = [f'{split}/{n}' for n in sorted(names - have)] + [f'{labels.name}/{n}' for n in sorted(have - names)]
+            lonely = [f'{split}/{n}' for n in sorted(names - have)] + [
+                f'{labels.name}/{n}' for n in sorted(have - names)
+            ]
             raise NotFound(f'{root}: without a partner: {", ".join(lonely)}')
         self.labels = [labels / p.name for p in self.images]
 

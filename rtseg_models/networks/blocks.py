@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from typing import Dict, Optional, Sequence, Tuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -78,26 +79,26 @@ def bottlenecks(cin: int, cout: int, repeats: int, stride: int, expansion: int, 
 
 def _pool_matrix(size: int, bins: int) -> Tensor:
     """(bins, size) matrix whose product with a signal is adaptive average pooling, bins as PyTorch places them."""
-    matrix = torch.zeros(bins, size)
+    matrix = np.zeros((bins, size), np.float32)
     for i in range(bins):
         start, end = i * size // bins, -(-(i + 1) * size // bins)
         matrix[i, start:end] = 1.0 / (end - start)
-    return matrix
+    return torch.from_numpy(matrix)  # a constant to the exporter, which would trace torch's indexing
 
 
 def _stretch_matrix(bins: int, size: int, align_corners: bool) -> Tensor:
     """(size, bins) matrix whose product with a signal is linear interpolation to ``size`` samples."""
-    matrix = torch.zeros(size, bins)
+    matrix = np.zeros((size, bins), np.float32)
     for i in range(size):
         if align_corners:
             x = i * (bins - 1) / (size - 1) if size > 1 else 0.0
         else:
             x = min(max((i + 0.5) * bins / size - 0.5, 0.0), bins - 1.0)
-        low = min(int(math.floor(x)), bins - 1)
+        low = min(math.floor(x), bins - 1)
         high = min(low + 1, bins - 1)
         matrix[i, low] += 1.0 - (x - low)
         matrix[i, high] += x - low
-    return matrix
+    return torch.from_numpy(matrix)  # a constant to the exporter, which would trace torch's indexing
 
 
 class PyramidPooling(nn.Module):

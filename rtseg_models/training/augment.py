@@ -51,9 +51,7 @@ def _offset(length: float, crop: int, rng: np.random.Generator) -> float:
     return rng.uniform(min(slack, 0.0), max(slack, 0.0))
 
 
-def _matrix(
-    sx: float, sy: float, left: float, top: float, stride: int, flip: bool, crop_w: int
-) -> np.ndarray:
+def _matrix(sx: float, sy: float, left: float, top: float, stride: int, flip: bool, crop_w: int) -> np.ndarray:
     """Affine map (2,3) from source pixel indices to output pixel indices, pixel centres at half-integers."""
     ax, bx = sx / stride, (0.5 * sx - left) / stride - 0.5
     ay, by = sy / stride, (0.5 * sy - top) / stride - 0.5

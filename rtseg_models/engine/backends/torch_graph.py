@@ -1,0 +1,126 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""From a bundle's weights to its PyTorch network and to ONNX graphs that share the weights' file."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import warnings
+from pathlib import Path
+from typing import Any, Dict, Tuple
+
+import torch
+
+from ...bundle import WEIGHTS, Bundle
+from ...card import Card, Size
+from ...errors import BundleError
+from ...networks import build_network
+from ...networks.deployed import Deployed
+
+OPSET = 17
+MAX_IR_VERSION = 8  # what TensorRT 8.5 of JetPack 5 parses
+
+
+def deployed_network(bundle: Bundle) -> Deployed:
+    """The bundle's network with its weights, in evaluation mode; BundleError names the first tensor that does not fit."""
+    network = build_network(bundle.card.network, bundle.card.classes, **bundle.card.network_args)
+    wanted = {k: v for k, v in network.state_dict().items() if not k.endswith('num_batches_tracked')}
+    found = bundle.weights()
+    for name in sorted(wanted.keys() | found.keys()):
+        if name not in found:
+            raise BundleError(f'{bundle.weights_path}: tensor {name!r} of {bundle.card.network} is missing')
+        if name not in wanted:
+            raise BundleError(f'{bundle.weights_path}: tensor {name!r} does not belong to {bundle.card.network}')
+        if tuple(wanted[name].shape) != found[name].shape:
+            raise BundleError(
+                f'{bundle.weights_path}: tensor {name!r} is {found[name].shape}, {bundle.card.network} with '
+                f'{bundle.card.classes} classes has {tuple(wanted[name].shape)}'
+            )
+    network.load_state_dict({k: torch.from_numpy(v) for k, v in found.items()}, strict=False)
+    return Deployed(network, bundle.card.mean, bundle.card.std).eval()
+
+
+def export_graph(deployed: Deployed, weights: Path, size: Size) -> bytes:
+    """ONNX graph of a network at one input size: ``image`` (1,H,W,3) uint8 to ``logits`` (1,C,h,w) float32.
+
+    Initialisers that ``weights`` (safetensors) holds become external data in a file of that name beside the graph, with a
+    Cast where they are stored in fp16; what is left inside (pooling matrices, shapes) is small. Batch norms stay
+    nodes of their own, which every runtime folds, so that the graph uses the tensors exactly as they are stored.
+    """
+    import onnx
+
+    buffer = io.BytesIO()
+    image = torch.zeros((1, *size, 3), dtype=torch.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        torch.onnx.export(
+            deployed,
+            (image,),
+            buffer,
+            opset_version=OPSET,
+            dynamo=False,
+            do_constant_folding=False,
+            training=torch.onnx.TrainingMode.PRESERVE,
+            input_names=['image'],
+            output_names=['logits'],
+        )
+    model = onnx.load_from_string(buffer.getvalue())
+    if model.ir_version > MAX_IR_VERSION:
+        model.ir_version = MAX_IR_VERSION
+    _externalise(model.graph, weights)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def _externalise(graph: Any, weights: Path) -> None:
+    from onnx import TensorProto, helper
+
+    start, header = read_header(weights)
+    initialisers, casts = [], []
+    for held in graph.initializer:
+        entry = header.get(held.name.replace('network.', '', 1))
+        if entry is None:
+            initialisers.append(held)
+            continue
+        half = entry['dtype'] == 'F16'
+        tensor = TensorProto(
+            name=held.name + ('.f16' if half else ''),
+            data_type=TensorProto.FLOAT16 if half else TensorProto.FLOAT,
+            dims=entry['shape'],
+            data_location=TensorProto.EXTERNAL,
+        )
+        begin, end = entry['data_offsets']
+        for key, value in (('location', WEIGHTS), ('offset', start + begin), ('length', end - begin)):
+            tensor.external_data.add(key=key, value=str(value))
+        initialisers.append(tensor)
+        if half:
+            casts.append(helper.make_node('Cast', [tensor.name], [held.name], to=TensorProto.FLOAT))
+    nodes = casts + list(graph.node)
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(initialisers)
+    graph.node.extend(nodes)
+
+
+def read_header(weights: Path) -> Tuple[int, Dict[str, Any]]:
+    """Where the data of a safetensors file begins, and its header: dtype, shape and data_offsets of each tensor."""
+    with weights.open('rb') as file:
+        (length,) = struct.unpack('<Q', file.read(8))
+        header: Dict[str, Any] = json.loads(file.read(length))
+    return 8 + length, header
+
+
+def stored_tensors(network: torch.nn.Module, half: bool) -> Dict[str, torch.Tensor]:
+    """The network's tensors as a bundle stores them: convolutions in fp16 where ``half``, all else in float32."""
+    tensors = {}
+    for name, tensor in network.state_dict().items():
+        if name.endswith('num_batches_tracked'):
+            continue
+        tensors[name] = tensor.half() if half and tensor.ndim > 1 else tensor.float()
+    return tensors
+
+
+def expected_stride(card: Card) -> int:
+    """The logit stride of the card's network."""
+    return int(build_network(card.network, card.classes, **card.network_args).stride)

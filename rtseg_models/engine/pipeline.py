@@ -1,0 +1,108 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The only way from pixels to labels: ``Pipeline(rgb) -> Segmentation``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Optional
+
+import numpy as np
+
+from ..bundle import Bundle
+from ..card import Size
+from ..errors import BundleError, RtsegError
+from ..labels import UNLABELLED
+from .backends import Backend, Options, open_backend
+from .postprocess import dense_labels, upsample
+from .preprocess import stretch
+from .timing import StageClock
+
+
+class NonFiniteLogits(RtsegError):
+    """The network put out NaN or infinity; its labels would mean nothing."""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Labels (H,W) uint8, 255 = unlabelled; confidence (H,W) uint8 = round(255 x max softmax) where it was asked for;
+    milliseconds of the stages preprocess, network and postprocess.
+    """
+
+    labels: np.ndarray
+    confidence: Optional[np.ndarray]
+    stage_ms: Dict[str, float]
+
+
+class Pipeline:
+    """A bundle on a backend. Not thread-safe: one caller at a time."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        backend: str = 'auto',
+        input_size: Optional[Size] = None,
+        options: Options = Options(),
+    ) -> None:
+        """Open the backend; ``input_size`` overrides the card's. Errors are those of ``open_backend``."""
+        self.bundle = bundle
+        self.input_size = input_size or bundle.card.input_size
+        self.backend: Backend = open_backend(bundle, self.input_size, backend, options)
+        self._input = np.empty((1, *self.input_size, 3), np.uint8)
+
+    def __call__(
+        self,
+        rgb: np.ndarray,
+        *,
+        confidence: bool = False,
+        threshold: float = 0.0,
+        size: Optional[Size] = None,
+    ) -> Segmentation:
+        """Segment an image rgb (H,W,3) uint8; labels come at its size unless ``size`` says otherwise.
+
+        Pixels whose confidence is below ``threshold`` become 255. NonFiniteLogits where the network fails.
+        """
+        clock = StageClock()
+        image = stretch(rgb, self.input_size, self._input)
+        clock.lap('preprocess')
+        logits = self.backend.infer(image)[0]
+        clock.lap('network')
+        if not np.isfinite(logits).all():
+            raise NonFiniteLogits(f'{self.bundle.name} on {self.backend.name}: logits hold NaN or infinity')
+        card = self.bundle.card
+        target = size or (rgb.shape[0], rgb.shape[1])
+        grid = (target, self.input_size, card.output_stride, card.align_corners)
+        labels = dense_labels(logits, *grid)
+        sureness = None
+        if confidence or threshold > 0:
+            full = upsample(logits, *grid)
+            share = 1.0 / np.exp(full - full.max(axis=0)).sum(axis=0)
+            if threshold > 0:
+                labels[share < threshold] = UNLABELLED
+            if confidence:
+                sureness = np.rint(255 * share).astype(np.uint8)
+        clock.lap('postprocess')
+        return Segmentation(labels, sureness, clock.stage_ms)
+
+    def self_test(self) -> float:
+        """Share of the golden sample's pixels that come out as stored; BundleError below the bound of the precision."""
+        rgb, expected = self.bundle.golden()
+        agreement = float((self(rgb).labels == expected).mean())
+        bound = 0.999 if self.backend.precision == 'fp32' else 0.99
+        if not agreement >= bound:
+            raise BundleError(
+                f'{self.bundle.path}: golden sample agrees on {100 * agreement:.2f} % of the pixels with '
+                f'{self.backend.name} {self.backend.precision}; at least {100 * bound:.1f} % is expected'
+            )
+        return agreement
+
+    def warm_up(self, iterations: int) -> None:
+        """Run the network on a grey image ``iterations`` times."""
+        grey = np.full((*self.input_size, 3), 128, np.uint8)
+        for _ in range(iterations):
+            self(grey)
+
+    def close(self) -> None:
+        """Release the backend."""
+        self.backend.close()

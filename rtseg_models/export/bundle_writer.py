@@ -1,0 +1,74 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Write a bundle, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Sequence
+
+import numpy as np
+from safetensors.torch import save_file
+from torch import nn
+
+from ..bundle import WEIGHTS, Bundle, load_bundle, sha256_of
+from ..card import Card, Size
+from ..engine.backends import Options, installed
+from ..engine.backends.torch_graph import deployed_network, export_graph, stored_tensors
+from ..engine.pipeline import Pipeline
+from ..errors import BundleError, RtsegError
+from ..street import Street
+
+
+def write_bundle(
+    network: nn.Module, card: Card, out: Path, *, sizes: Sequence[Size] = (), half: bool = True, golden_seed: int = 2026
+) -> Bundle:
+    """Write ``network`` (evaluation weights) as a bundle at ``out`` with graphs for the card's input size and ``sizes``.
+
+    The card's hash and stride are filled in. The golden sample is a rendered frame of the input size with the labels of eager
+    PyTorch. Before the folder appears, every graph is compared with eager at its own size: BundleError where logits
+    differ by more than 1e-3 of their standard deviation. RtsegError where ``out`` exists already.
+    """
+    if out.exists():
+        raise RtsegError(f'{out} exists already, not overwriting')
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f'.{out.name}-', dir=out.parent))
+    try:
+        save_file(stored_tensors(network, half), str(part / WEIGHTS))
+        card = replace(card, weights_sha256=sha256_of(part / WEIGHTS), output_stride=int(network.stride))
+        (part / 'card.json').write_text(card.to_json(), encoding='utf-8')
+        bundle = load_bundle(str(part))
+        deployed = deployed_network(bundle)
+        for size in sorted({card.input_size, *sizes}):
+            (part / f'{size[0]}x{size[1]}.onnx').write_bytes(export_graph(deployed, part / WEIGHTS, size))
+            check_parity(bundle, size)
+        frame = Street(golden_seed, height=card.input_size[0], width=card.input_size[1]).frame(0).rgb
+        labels = Pipeline(bundle, backend='torch')(frame).labels
+        np.savez_compressed(part / 'golden.npz', rgb=frame, labels=labels)
+        part.chmod(0o755)
+        (part / WEIGHTS).chmod(0o644)
+        os.replace(part, out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return load_bundle(str(out))
+
+
+def check_parity(bundle: Bundle, size: Size, bound: float = 1e-3) -> None:
+    """Compare each installed runtime with eager PyTorch on a rendered frame at ``size``; BundleError where one differs."""
+    frame = Street(7, height=size[0], width=size[1]).frame(0).rgb[None]
+    eager = Pipeline(bundle, backend='torch', input_size=size).backend.infer(frame).copy()
+    for name in ('openvino', 'onnxruntime'):
+        if not installed(name):
+            continue
+        backend = Pipeline(bundle, backend=name, input_size=size, options=Options(precision='fp32')).backend
+        difference = float(np.abs(backend.infer(frame) - eager).max() / eager.std())
+        backend.close()
+        if not difference <= bound:
+            raise BundleError(
+                f'{bundle.path}: {name} differs from eager at {size[0]}x{size[1]} by {difference:.2e} of the '
+                f"logits' standard deviation; at most {bound:.0e} is accepted"
+            )
