@@ -42,7 +42,8 @@ class ConvBN(nn.Sequential):
 
 class DSConv(nn.Sequential):
     """Depthwise 3x3, pointwise 1x1, each with batch norm; no activation between them unless ``dw_act``
-    (ContextNet section 3, Fast-SCNN section 3.1)."""
+    (ContextNet section 2.2.1, Fast-SCNN section 2.2).
+    """
 
     def __init__(
         self, cin: int, cout: int, stride: int = 1, *, act: type = nn.ReLU, dw_act: Optional[type] = None
@@ -71,7 +72,9 @@ class Bottleneck(nn.Module):
         return x + y if self.residual else y
 
 
-def bottlenecks(cin: int, cout: int, repeats: int, stride: int, expansion: int, *, act: type = nn.ReLU) -> nn.Sequential:
+def bottlenecks(
+    cin: int, cout: int, repeats: int, stride: int, expansion: int, *, act: type = nn.ReLU
+) -> nn.Sequential:
     """A stage of ``repeats`` bottlenecks; only the first strides and changes the width."""
     first = Bottleneck(cin, cout, stride, expansion, act=act)
     return nn.Sequential(first, *(Bottleneck(cout, cout, 1, expansion, act=act) for _ in range(repeats - 1)))
@@ -106,7 +109,8 @@ class PyramidPooling(nn.Module):
 
     An exporter would fix the pooling kernels at the traced size or refuse sizes that the bins do not divide; products
     with matrices computed from the static size mean the same in eager mode and in every runtime. Each bin is reduced to
-    cin / len(bins) channels, stretched back, concatenated with the input and projected to ``cout``.
+    ``reduced`` channels (cin / len(bins) if None), stretched back, concatenated with the input and projected to
+    ``cout`` by a convolution of size ``kernel``.
     """
 
     def __init__(
@@ -117,13 +121,15 @@ class PyramidPooling(nn.Module):
         *,
         act: type = nn.ReLU,
         align_corners: bool = False,
+        reduced: Optional[int] = None,
+        kernel: int = 1,
     ) -> None:
         super().__init__()
         self.bins = tuple(bins)
         self.align_corners = align_corners
-        mid = cin // len(self.bins)
+        mid = cin // len(self.bins) if reduced is None else reduced
         self.reduce = nn.ModuleList(ConvBN(cin, mid, 1, act=act) for _ in self.bins)
-        self.project = ConvBN(cin + mid * len(self.bins), cout, 1, act=act)
+        self.project = ConvBN(cin + mid * len(self.bins), cout, kernel, act=act)
         self._matrices: Dict[Tuple[int, int, int, torch.device], Tuple[Tensor, ...]] = {}
 
     def _factors(self, h: int, w: int, bins: int, device: torch.device) -> Tuple[Tensor, ...]:
@@ -143,8 +149,8 @@ class PyramidPooling(nn.Module):
         levels = [x]
         for bins, reduce in zip(self.bins, self.reduce):
             pool_h, pool_w, back_h, back_w = (m.to(x.dtype) for m in self._factors(h, w, bins, x.device))
-            level = reduce(pool_h @ x @ pool_w)  # (N, cin/4, bins, bins)
-            levels.append(back_h @ level @ back_w)  # (N, cin/4, h, w)
+            level = reduce(pool_h @ x @ pool_w)  # (N, mid, bins, bins)
+            levels.append(back_h @ level @ back_w)  # (N, mid, h, w)
         return self.project(torch.cat(levels, 1))  # (N, cout, h, w)
 
 
@@ -162,6 +168,13 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     h, w = int(x.shape[-2]), int(x.shape[-1])
     bottom, right = -h % multiple, -w % multiple
     return F.pad(x, (0, right, 0, bottom)) if bottom or right else x
+
+
+def set_norm_eps(network: nn.Module, eps: float) -> None:
+    """Give every batch norm of the network this epsilon; it is not part of a state dict."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = eps
 
 
 def crop(logits: Tensor, size: Size, stride: int) -> Tensor:

@@ -29,7 +29,7 @@ class Deployed(nn.Module):
         self.register_buffer('shift', shift, persistent=False)
 
     def normalise(self, rgb: Tensor) -> Tensor:
-        """rgb (N,3,H,W), uint8 or float in 0..255, to the network's input."""
+        """The network's input from rgb (N,3,H,W), uint8 or float in 0..255."""
         return rgb.to(self.scale.dtype) * self.scale - self.shift
 
     def forward(self, rgb: Tensor) -> Tensor:
