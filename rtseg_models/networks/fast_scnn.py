@@ -16,7 +16,7 @@ Convolutions before a batch norm carry no bias. The options ``stem_padding``, ``
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -102,3 +102,30 @@ class FastSCNN(nn.Module):
         high, low, fused = self._features(pad_to_multiple(x, self.multiple))
         aux = [crop(head(f), size, s) for head, f, s in zip(self.aux_heads, (high, low), (8, 32))]
         return crop(self.classifier(fused), size, self.stride), aux
+
+    def load_encoder(self, state: Dict[str, Tensor]) -> None:
+        """Take both feature modules from a ``FastSCNNClassifier``'s state dict; fusion and classifier stay fresh."""
+        for name in ('learning_to_downsample', 'global_features'):
+            prefix = f'{name}.'
+            part = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+            getattr(self, name).load_state_dict(part)
+
+
+class FastSCNNClassifier(nn.Module):
+    """Fast-SCNN for pre-training on ImageNet (section 3.4): average pooling for the fusion, one linear layer for the
+    classifier; scores (N,classes).
+    """
+
+    multiple = 32
+
+    def __init__(self, classes: int = 1000) -> None:
+        super().__init__()
+        network = FastSCNN(classes)
+        self.learning_to_downsample = network.learning_to_downsample
+        self.global_features = network.global_features
+        self.head = nn.Linear(128, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_input(x, self.multiple, "Fast-SCNN's classifier")
+        features = self.global_features(self.learning_to_downsample(pad_to_multiple(x, self.multiple)))
+        return self.head(features.mean((2, 3)))  # (N, classes)
