@@ -1,0 +1,32 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""``rtseg export``: a bundle from a checkpoint of ours, or more input sizes for a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional, Tuple
+
+import click
+
+from ..card import Size
+from ..datasets import DATASETS, open_dataset
+from ..export.checkpoint import bundle_from_checkpoint, measure
+from .model_options import SIZE
+from .output import console, progress
+
+
+@click.command('export')
+@click.argument('checkpoint', type=click.Path(path_type=Path))
+@click.option('--out', required=True, type=click.Path(path_type=Path), help='A new bundle folder.')
+@click.option('--size', 'sizes', multiple=True, type=SIZE, help="Input size beside the recipe's; repeatable.")
+@click.option('--dataset', type=click.Choice(sorted(DATASETS)), help='Measure on the val split of this dataset …')
+@click.option('--root', type=click.Path(path_type=Path), default=Path('.'), help='… which lies in this folder.')
+def command(checkpoint: Path, out: Path, sizes: Tuple[Size, ...], dataset: Optional[str], root: Path) -> None:
+    """Write CHECKPOINT as a bundle, each graph checked against eager PyTorch before the folder appears."""
+    bundle = bundle_from_checkpoint(checkpoint, out, sizes=sizes)
+    if dataset is not None:
+        with progress('measuring') as advance:
+            bundle = measure(bundle, open_dataset(dataset, root, 'val'), 'val', advance)
+    figures = ', '.join(f'mIoU {k} {v:.4f}' for k, v in bundle.card.miou.items())
+    console.print(f'{out}: {", ".join(f"{h}x{w}" for h, w in bundle.sizes())} {figures}')

@@ -1,0 +1,61 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The options that say which pipeline to run, the same for every command that runs one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import click
+
+from ..bundle import load_bundle
+from ..card import Size
+from ..engine import Pipeline
+from ..engine.backends import MODULES, Options
+
+
+class SizeType(click.ParamType):
+    """A size written HxW, as (height, width)."""
+
+    name = 'HxW'
+
+    def convert(self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> Size:
+        if isinstance(value, tuple):
+            return value[0], value[1]
+        match = re.fullmatch(r'(\d+)x(\d+)', value)
+        if not match or not all(32 <= int(n) <= 4096 for n in match.groups()):
+            self.fail(f'{value!r} is not a size HxW with sides of 32 to 4096, such as 512x1024', param, ctx)
+        return int(match[1]), int(match[2])
+
+
+SIZE = SizeType()
+
+
+def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --backend --precision --device --threads to a command."""
+    for option in (
+        click.option('--threads', default=0, show_default=True, help='CPU threads; 0 = the runtime decides.'),
+        click.option('--device', default='auto', show_default=True, help='auto, cpu, cuda or cuda:N.'),
+        click.option(
+            '--precision', type=click.Choice(['auto', 'fp32', 'fp16', 'bf16']), default='auto', show_default=True
+        ),
+        click.option('--backend', type=click.Choice(['auto', *MODULES]), default='auto', show_default=True),
+    ):
+        command = option(command)
+    return command
+
+
+def open_pipeline(
+    model: str,
+    backend: str,
+    precision: str,
+    device: str,
+    threads: int,
+    size: Optional[Size] = None,
+    cache_dir: Optional[Path] = None,
+) -> Pipeline:
+    """The pipeline that the options describe."""
+    options = Options(device=device, precision=precision, threads=threads, cache_dir=cache_dir)
+    return Pipeline(load_bundle(model), backend=backend, input_size=size, options=options)

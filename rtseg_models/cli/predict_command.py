@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""``rtseg predict``: label images and overlays of images, folders and videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Iterator, Optional, Tuple
+
+import click
+import cv2
+import numpy as np
+
+from ..card import Size
+from ..datasets.sample import IMAGE_SUFFIXES, list_images, read_rgb
+from ..engine.paint import blend
+from ..errors import BundleError, NotFound
+from .model_options import SIZE, open_pipeline, pipeline_options
+from .output import console, progress, refuse_existing
+
+
+@click.command('predict')
+@click.argument('inputs', nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option('--model', default='fast_scnn-camvid', show_default=True, help='A shipped bundle or a bundle folder.')
+@click.option('--out', required=True, type=click.Path(path_type=Path), help='A new folder for labels/ and overlays/.')
+@click.option('--size', type=SIZE, help="Network input size instead of the card's.")
+@click.option('--alpha', type=click.FloatRange(0, 1), default=0.5, show_default=True, help='Share of colour.')
+@pipeline_options
+def command(
+    inputs: Tuple[Path, ...],
+    model: str,
+    out: Path,
+    size: Optional[Size],
+    alpha: float,
+    backend: str,
+    precision: str,
+    device: str,
+    threads: int,
+) -> None:
+    """Segment INPUTS (images, folders of images, videos) into OUT/labels and OUT/overlays, PNG and JPEG."""
+    refuse_existing(out)
+    for path in inputs:
+        if not path.exists():
+            raise NotFound(f'{path}: no such file or folder')
+    pipeline = open_pipeline(model, backend, precision, device, threads, size)
+    table = np.array(pipeline.bundle.card.colour_table(), np.uint8)
+    count = 0
+    with progress('segmenting') as advance:
+        for name, rgb in frames(inputs):
+            labels = pipeline(rgb).labels
+            _write(out / 'labels' / f'{name}.png', labels)
+            _write(out / 'overlays' / f'{name}.jpg', blend(rgb, labels, table, alpha)[:, :, ::-1])
+            count += 1
+            advance(count, count)
+    pipeline.close()
+    console.print(f'{count} frames segmented into {out}')
+
+
+def frames(inputs: Tuple[Path, ...]) -> Iterator[Tuple[str, np.ndarray]]:
+    """Name and rgb (H,W,3) of every frame; names of several inputs are kept apart by their folder or video."""
+    for path in inputs:
+        if path.is_dir():
+            for image in list_images(path):
+                yield f'{path.name}/{image.stem}' if len(inputs) > 1 else image.stem, read_rgb(image)
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
+            yield path.stem, read_rgb(path)
+        else:
+            for index, rgb in enumerate(video_frames(path)):
+                yield f'{path.stem}/{index:06d}', rgb
+
+
+def video_frames(path: Path) -> Iterator[np.ndarray]:
+    """The frames of a video as rgb (H,W,3); BundleError where it cannot be read."""
+    capture = cv2.VideoCapture(str(path))
+    try:
+        ok, bgr = capture.read()
+        if not ok:
+            raise BundleError(f'{path}: not an image or video that can be decoded')
+        while ok:
+            yield np.ascontiguousarray(bgr[:, :, ::-1])
+            ok, bgr = capture.read()
+    finally:
+        capture.release()
+
+
+def _write(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    refuse_existing(path)
+    if not cv2.imwrite(str(path), image):
+        raise OSError(f'{path}: could not be written')

@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""``rtseg verify``: the golden sample through every backend that is installed here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, List, Optional
+
+import click
+from rich.table import Table
+
+from ..bundle import load_bundle
+from ..engine import Pipeline
+from ..engine.backends import MODULES, Options, installed
+from ..errors import BundleError, RtsegError
+from .output import console, json_option, write_json
+
+
+@click.command('verify')
+@click.argument('model')
+@json_option
+def command(model: str, json_path: Optional[Path]) -> None:
+    """Check hash, tensors and golden sample of MODEL on every backend here; exit status 65 if one disagrees."""
+    bundle = load_bundle(model)
+    rows: List[Any] = []
+    for name in MODULES:
+        if not installed(name):
+            rows.append({'backend': name, 'precision': 'fp32', 'agreement': None, 'result': 'not installed'})
+            continue
+        row = {'backend': name, 'precision': 'fp32', 'agreement': None, 'result': 'agrees'}
+        try:
+            pipeline = Pipeline(bundle, backend=name, options=Options(precision='fp32', device='cpu'))
+            row['agreement'] = pipeline.self_test()
+            pipeline.close()
+        except RtsegError as error:
+            row['result'] = str(error)
+        rows.append(row)
+    if json_path is not None:
+        write_json(json_path, rows)
+    if str(json_path) != '-':
+        table = Table('backend', 'precision', 'agreement', 'result', title=f'{bundle.name}: {bundle.path}')
+        for row in rows:
+            share = '-' if row['agreement'] is None else f'{100 * row["agreement"]:.3f} %'
+            table.add_row(row['backend'], row['precision'], share, row['result'])
+        console.print(table)
+    bad = [row for row in rows if row['result'] not in ('agrees', 'not installed')]
+    if bad:
+        raise BundleError(f'{bundle.path}: {", ".join(row["backend"] for row in bad)} failed the golden sample')
