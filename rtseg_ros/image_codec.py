@@ -18,7 +18,7 @@ MAX_PIXELS = 33177600
 
 
 class BadFrame(Exception):
-    """A message that yields no picture. ``reason`` names the drop counter: bad_encoding, bad_size, too_large or decode."""
+    """A message that yields no data; ``reason`` is its drop counter: bad_encoding, bad_size, too_large or decode."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -120,7 +120,7 @@ def _to_rgb(pixels: np.ndarray, conversion: int) -> np.ndarray:
 
 
 def as_bytes(data: Any) -> np.ndarray:
-    """View (n,) uint8 of array.array, bytes, memoryview or numpy data; a list is copied. BadFrame(decode) for others."""
+    """View (n,) uint8 of array.array, bytes, memoryview or numpy data, a copy of a list's; else BadFrame(decode)."""
     try:
         buffer = bytes(data) if isinstance(data, (list, tuple)) else data
         return np.frombuffer(buffer, np.uint8) if len(buffer) else np.empty(0, np.uint8)
