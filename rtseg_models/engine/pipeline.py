@@ -12,9 +12,9 @@ import numpy as np
 from ..bundle import Bundle
 from ..card import Size
 from ..errors import BundleError, RtsegError
-from ..labels import UNLABELLED
+from . import kernels
 from .backends import Backend, Options, open_backend
-from .postprocess import dense_labels, upsample
+from .postprocess import Grid, confidence_of, lazy_labels
 from .preprocess import stretch
 from .timing import StageClock
 
@@ -50,6 +50,7 @@ class Pipeline:
         self.input_size = input_size or bundle.card.input_size
         self.backend: Backend = open_backend(bundle, self.input_size, backend, options)
         self._input = np.empty((1, *self.input_size, 3), np.uint8)
+        kernels.announce()
 
     def __call__(
         self,
@@ -58,32 +59,27 @@ class Pipeline:
         confidence: bool = False,
         threshold: float = 0.0,
         size: Optional[Size] = None,
+        out: Optional[np.ndarray] = None,
     ) -> Segmentation:
         """Segment an image rgb (H,W,3) uint8; labels come at its size unless ``size`` says otherwise.
 
-        Pixels whose confidence is below ``threshold`` become 255. NonFiniteLogits where the network fails.
+        Pixels whose confidence is below ``threshold`` become 255. The labels are a fresh array, or ``out`` (uint8,
+        C-contiguous, of the labels' size) where given. NonFiniteLogits where the network fails.
         """
         clock = StageClock()
         image = stretch(rgb, self.input_size, self._input)
         clock.lap('preprocess')
         logits = self.backend.infer(image)[0]
         clock.lap('network')
-        if not np.isfinite(logits).all():
-            raise NonFiniteLogits(f'{self.bundle.name} on {self.backend.name}: logits hold NaN or infinity')
         card = self.bundle.card
         target = size or (rgb.shape[0], rgb.shape[1])
-        grid = (target, self.input_size, card.output_stride, card.align_corners)
-        labels = dense_labels(logits, *grid)
-        sureness = None
-        if confidence or threshold > 0:
-            full = upsample(logits, *grid)
-            share = 1.0 / np.exp(full - full.max(axis=0)).sum(axis=0)
-            if threshold > 0:
-                labels[share < threshold] = UNLABELLED
-            if confidence:
-                sureness = np.rint(255 * share).astype(np.uint8)
+        grid = Grid.between(target, self.input_size, card.output_stride, logits.shape[1:], card.align_corners)
+        labels = lazy_labels(logits, grid, out)
+        if labels is None:
+            raise NonFiniteLogits(f'{self.bundle.name} on {self.backend.name}: logits hold NaN or infinity')
+        sureness = confidence_of(logits, grid, labels, threshold) if confidence or threshold > 0 else None
         clock.lap('postprocess')
-        return Segmentation(labels, sureness, clock.stage_ms)
+        return Segmentation(labels, sureness if confidence else None, clock.stage_ms)
 
     def self_test(self) -> float:
         """Share of the golden sample's pixels that come out as stored; BundleError below the bound of the precision."""

@@ -18,7 +18,7 @@ _PRECISION = {'fp32': 'f32', 'bf16': 'bf16'}
 
 
 class OpenVINOBackend:
-    """A compiled OpenVINO model with its own request; precision is always set, since its default varies with the CPU."""
+    """A compiled OpenVINO model with its own request; precision is always set: its default varies with the CPU."""
 
     name = 'openvino'
     device = 'cpu'

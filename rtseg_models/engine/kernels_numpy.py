@@ -1,0 +1,165 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The pixel loops of ``_kernels.c`` in NumPy, for machines without a compiler: the same functions, equal bit for bit.
+
+A grid is given as four arrays: for each output row the logit row above it (int32) and the fraction of the way to the
+next one (float32), and the same for columns. The neighbour of the last row or column is itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+GUARD = np.float32(2.0**-20)
+"""Margin, in units of the largest magnitude around, below which rounding could turn an argmax (see ``_kernels.c``)."""
+LARGEST = np.float32(1e38)
+"""Logits beyond it count as not finite: they could overflow while being interpolated."""
+_TINY = np.finfo(np.float32).tiny
+_ROWS_AT_ONCE = 32
+
+
+def upsample_argmax(
+    logits: np.ndarray,
+    classes: int,
+    h: int,
+    w: int,
+    row_low: np.ndarray,
+    row_fraction: np.ndarray,
+    column_low: np.ndarray,
+    column_fraction: np.ndarray,
+    first: int,
+    last: int,
+    labels: np.ndarray,
+) -> bool:
+    """Labels of the output rows ``first`` to ``last`` (exclusive) into ``labels`` (H,W) uint8, lowest class on ties.
+
+    Returns whether every logit that was read is finite; where not, the labels mean nothing.
+    """
+    band = slice(first, last)
+    if first == last:
+        return True
+    top = int(row_low[first])
+    logits = logits[:, top : min(int(row_low[last - 1]) + 2, h)]
+    if not (np.abs(logits) < LARGEST).all():
+        return False
+    rows, fy = row_low[band] - top, row_fraction[band]
+    out = labels[band]
+    best = logits.argmax(axis=0).astype(np.uint8)
+    out[:] = best[rows[:, None], column_low]
+    if not fy.any() and not column_fraction.any():
+        return True
+    border = _border(logits, best)[rows[:, None], column_low]
+    if 2 * np.count_nonzero(border) > border.size:
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            out[part] = _dense(logits, rows[part], fy[part], column_low, column_fraction).argmax(axis=0)
+    else:
+        y, x = np.nonzero(border)
+        out[y, x] = _at(logits, rows[y], fy[y], column_low[x], column_fraction[x]).argmax(axis=0)
+    return True
+
+
+def upsample_confidence(
+    logits: np.ndarray,
+    classes: int,
+    h: int,
+    w: int,
+    row_low: np.ndarray,
+    row_fraction: np.ndarray,
+    column_low: np.ndarray,
+    column_fraction: np.ndarray,
+    first: int,
+    last: int,
+    threshold: float,
+    labels: np.ndarray,
+    confidence: np.ndarray,
+) -> None:
+    """Confidence, round(255 x largest softmax share), of a band of rows; labels with a share below ``threshold``: 255."""
+    for start in range(first, last, _ROWS_AT_ONCE):
+        band = slice(start, min(start + _ROWS_AT_ONCE, last))
+        full = _dense(logits, row_low[band], row_fraction[band], column_low, column_fraction)
+        share = largest_share(full)
+        labels[band][share < np.float32(threshold)] = 255
+        confidence[band] = (np.float32(255) * share + np.float32(0.5)).astype(np.uint8)
+
+
+def largest_share(values: np.ndarray) -> np.ndarray:
+    """The largest softmax share over the first axis, float32, with the exponential of ``_kernels.c``."""
+    highest = values.max(axis=0)
+    total = _exponential(values[0] - highest)
+    for plane in values[1:]:
+        total += _exponential(plane - highest)
+    share: np.ndarray = np.float32(1) / total
+    return share
+
+
+def colourise(labels: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
+    """Labels (H,W) to colours (H,W,3), all uint8, by a (256,3) table."""
+    np.take(table, labels, axis=0, out=out, mode='clip')
+
+
+def blend(rgb: np.ndarray, labels: np.ndarray, table: np.ndarray, alpha: int, out: np.ndarray) -> None:
+    """``alpha`` / 256 parts colour and the rest image, rounded; pixels labelled 255 keep the image."""
+    np.take(table, labels, axis=0, out=out, mode='clip')
+    unlabelled = labels == 255
+    out[unlabelled] = rgb[unlabelled]
+    mixed = rgb * np.uint16(256 - alpha)
+    mixed += out * np.uint16(alpha)
+    mixed += np.uint16(128)
+    np.right_shift(mixed, np.uint16(8), out=mixed)
+    out[:] = mixed
+
+
+def _border(logits: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """Whether the cell to the right of and below each grid point needs interpolation, (h,w) bool."""
+    if len(logits) > 1:
+        second, leader = np.partition(logits, len(logits) - 2, axis=0)[-2:]
+        margin = leader - second
+    else:
+        margin = np.full(best.shape, np.inf, np.float32)
+    peak = np.abs(logits).max(axis=0)
+    grown = np.pad(best, ((0, 1), (0, 1)), 'edge')
+    differs = (best != grown[1:, :-1]) | (best != grown[:-1, 1:]) | (best != grown[1:, 1:])
+    unsure = _corners(margin, np.minimum) <= GUARD * _corners(peak, np.maximum) + _TINY
+    border: np.ndarray = differs | unsure
+    return border
+
+
+def _corners(values: np.ndarray, pick: np.ufunc) -> np.ndarray:
+    grown = np.pad(values, ((0, 1), (0, 1)), 'edge')
+    rows = pick(grown[1:], grown[:-1])
+    picked: np.ndarray = pick(rows[:, 1:], rows[:, :-1])
+    return picked
+
+
+def _at(logits: np.ndarray, i: np.ndarray, fy: np.ndarray, j: np.ndarray, fx: np.ndarray) -> np.ndarray:
+    """Interpolated logits at scattered pixels (C,n) float32."""
+    below, right = np.minimum(i + 1, logits.shape[1] - 1), np.minimum(j + 1, logits.shape[2] - 1)
+    left_value = (1 - fy) * logits[:, i, j] + fy * logits[:, below, j]
+    right_value = (1 - fy) * logits[:, i, right] + fy * logits[:, below, right]
+    value: np.ndarray = (1 - fx) * left_value + fx * right_value
+    return value
+
+
+def _dense(logits: np.ndarray, i: np.ndarray, fy: np.ndarray, j: np.ndarray, fx: np.ndarray) -> np.ndarray:
+    """Interpolated logits at every pixel of some rows (C,n,W) float32: rows first, then columns."""
+    below, right = np.minimum(i + 1, logits.shape[1] - 1), np.minimum(j + 1, logits.shape[2] - 1)
+    fy = fy[:, None]
+    rows = (1 - fy) * logits[:, i] + fy * logits[:, below]
+    value: np.ndarray = (1 - fx) * rows[:, :, j] + fx * rows[:, :, right]
+    return value
+
+
+def _exponential(x: np.ndarray) -> np.ndarray:
+    """e^x for x <= 0 in float32: x = n ln 2 + r, a polynomial in r, and n added to the exponent."""
+    f = np.float32
+    x = np.maximum(x, f(-87))
+    n = (x * f(1.44269504) - f(0.5)).astype(np.int32)
+    m = n.astype(np.float32)
+    r = (x - m * f(0.693359375)) - m * f(-2.12194440e-4)
+    p = np.full_like(r, f(1.9875691500e-4))
+    for c in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
+        p = p * r + f(c)
+    p = p * (r * r) + r + f(1)
+    power: np.ndarray = p * ((n + 127) << 23).view(np.float32)
+    return power
