@@ -1,0 +1,166 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+import onnx
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from rtseg_models.bundle import WEIGHTS, Bundle, load_bundle, sha256_of, shipped_bundles
+from rtseg_models.card import Card
+from rtseg_models.engine import Pipeline
+from rtseg_models.errors import BundleError, ConfigurationError, NotFound, RtsegError
+from rtseg_models.export.bundle_writer import write_bundle
+from rtseg_models.networks import build_network
+
+
+@pytest.fixture
+def copy(tiny_bundle: Bundle, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_bundle.path, tmp_path / 'copy'))
+
+
+def with_tensors(path: Path, change: Callable[[dict[str, np.ndarray]], None]) -> None:
+    """Change the weights and let the card know their new hash."""
+    tensors = load_file(str(path / WEIGHTS))
+    change(tensors)
+    save_file(tensors, str(path / WEIGHTS))
+    card = Card.from_json((path / 'card.json').read_text(), 'card')
+    (path / 'card.json').write_text(replace(card, weights_sha256=sha256_of(path / WEIGHTS)).to_json())
+
+
+def test_a_bundle_is_whole(tiny_bundle: Bundle) -> None:
+    assert tiny_bundle.sizes() == [(64, 96), (96, 128)]
+    rgb, labels = tiny_bundle.golden()
+    assert rgb.shape == (64, 96, 3)
+    assert labels.shape == (64, 96)
+
+
+def test_graphs_hold_no_weights_and_parse_on_old_runtimes(tiny_bundle: Bundle) -> None:
+    model = onnx.load(str(tiny_bundle.graph((64, 96))), load_external_data=False)
+    assert model.ir_version <= 8
+    assert [(o.domain, o.version) for o in model.opset_import] == [('', 17)]
+    external = [t for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
+    assert {e.value for t in external for e in t.external_data if e.key == 'location'} == {WEIGHTS}
+    named = {t.name.removeprefix('network.').removesuffix('.f16') for t in external}
+    assert named == set(tiny_bundle.weights()) - identical_to_another(tiny_bundle)
+    assert sum(len(t.raw_data) for t in model.graph.initializer) < 20_000
+    onnx.checker.check_model(str(tiny_bundle.graph((64, 96))))
+
+
+def identical_to_another(bundle: Bundle) -> set[str]:
+    """Tensors that the exporter shares with an equal one (fresh batch norms hold the same zeros and ones)."""
+    seen: dict[bytes, str] = {}
+    doubles = set()
+    model = onnx.load(str(bundle.graph((64, 96))), load_external_data=False)
+    held = {t.name.removeprefix('network.').removesuffix('.f16') for t in model.graph.initializer}
+    for name, tensor in bundle.weights().items():
+        key = tensor.tobytes()
+        if name not in held and (key in seen.values() or any(key == k for k in seen)):
+            doubles.add(name)
+        seen.setdefault(key, name)
+    return doubles
+
+
+@pytest.mark.parametrize('backend', ['openvino', 'onnxruntime', 'torch'])
+def test_golden_sample_on_every_backend(tiny_bundle: Bundle, backend: str) -> None:
+    assert Pipeline(tiny_bundle, backend=backend).self_test() >= 0.999
+
+
+def test_shipped_bundles_load_by_name_and_pass_their_golden_sample() -> None:
+    assert 'fast_scnn-camvid' in shipped_bundles()
+    for name in shipped_bundles():
+        bundle = load_bundle(name)
+        assert {(360, 480), (512, 1024)} <= set(bundle.sizes())
+        for backend in ('openvino', 'onnxruntime', 'torch'):
+            assert Pipeline(bundle, backend=backend).self_test() >= 0.999
+
+
+def test_a_missing_bundle_lists_the_shipped_ones() -> None:
+    with pytest.raises(NotFound, match='fast_scnn-camvid'):
+        load_bundle('/nowhere/at/all')
+
+
+@pytest.mark.parametrize('name', ['card.json', WEIGHTS])
+def test_a_missing_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(NotFound, match=str(copy / name)):
+        load_bundle(str(copy))
+
+
+def test_damaged_weights_are_found_by_their_hash(copy: Path) -> None:
+    data = bytearray((copy / WEIGHTS).read_bytes())
+    data[-100] ^= 1
+    (copy / WEIGHTS).write_bytes(data)
+    with pytest.raises(BundleError, match='sha256'):
+        load_bundle(str(copy))
+
+
+def test_truncated_weights_are_refused_even_with_the_right_hash(copy: Path) -> None:
+    (copy / WEIGHTS).write_bytes((copy / WEIGHTS).read_bytes()[:5000])
+    facts = json.loads((copy / 'card.json').read_text())
+    facts['weights_sha256'] = sha256_of(copy / WEIGHTS)
+    (copy / 'card.json').write_text(json.dumps(facts))
+    with pytest.raises(BundleError, match='safetensors'):
+        load_bundle(str(copy))
+
+
+def test_nan_weights_are_named(copy: Path) -> None:
+    with_tensors(copy, lambda t: t['classifier.3.bias'].__setitem__(2, np.nan))
+    with pytest.raises(BundleError, match=r"'classifier\.3\.bias' holds NaN"):
+        load_bundle(str(copy))
+
+
+@pytest.mark.parametrize(
+    'change,said',
+    [
+        (lambda t: t.pop('classifier.3.bias'), r"'classifier\.3\.bias' of fast_scnn is missing"),
+        (lambda t: t.update(extra=np.zeros(3, np.float32)), "'extra' does not belong"),
+        (lambda t: t.update({'classifier.3.bias': np.zeros(5, np.float32)}), r"'classifier\.3\.bias' is \(5,\)"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named(
+    copy: Path, change: Callable[[dict[str, np.ndarray]], None], said: str
+) -> None:
+    with_tensors(copy, change)
+    with pytest.raises(BundleError, match=said):
+        Pipeline(load_bundle(str(copy)), backend='torch')
+
+
+def test_weights_root_confines_paths(copy: Path) -> None:
+    assert load_bundle(str(copy), str(copy.parent)).path == copy
+    with pytest.raises(ConfigurationError, match='outside weights_root'):
+        load_bundle(str(copy), str(copy / 'elsewhere'))
+
+
+def test_a_size_without_graph_is_refused_with_the_sizes_there(tiny_bundle: Bundle) -> None:
+    with pytest.raises(ConfigurationError, match='64x96, 96x128') as caught:
+        tiny_bundle.graph((128, 128))
+    assert 'rtseg export --size 128x128' in str(caught.value)
+
+
+def test_an_existing_bundle_is_never_overwritten(tiny_bundle: Bundle, copy: Path) -> None:
+    before = (copy / 'card.json').read_bytes()
+    with pytest.raises(RtsegError, match='exists already'):
+        write_bundle(build_network('fast_scnn', 11).eval(), tiny_bundle.card, copy)
+    assert (copy / 'card.json').read_bytes() == before
+
+
+def test_nothing_is_left_where_writing_fails(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    network = build_network('fast_scnn', 11).eval()
+    network.classifier[3].weight.data[:] = float('nan')
+    with pytest.raises(BundleError):
+        write_bundle(network, tiny_bundle.card, tmp_path / 'out')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_golden_sample_is_refused(copy: Path) -> None:
+    (copy / 'golden.npz').write_bytes(b'PK')
+    with pytest.raises(BundleError, match=r'golden\.npz'):
+        load_bundle(str(copy)).golden()
