@@ -9,8 +9,9 @@ from typing import Callable, Dict
 
 from .camvid import CamVid
 from .sample import Dataset, Sample
+from .synthetic import Synthetic
 
-DATASETS: Dict[str, Callable[[Path, str], Dataset]] = {'camvid': CamVid}
+DATASETS: Dict[str, Callable[[Path, str], Dataset]] = {'camvid': CamVid, 'synthetic': Synthetic}
 
 
 def open_dataset(name: str, root: Path, split: str) -> Dataset:
