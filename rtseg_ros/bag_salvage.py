@@ -1,0 +1,219 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Reading what is whole of a damaged recording: no index, no footer, a last chunk cut short by a power loss.
+
+A linear search through the file by the formats' own framing: MCAP (https://mcap.dev/spec), ROS 1 bag 2.0
+(http://wiki.ros.org/Bags/Format/2.0) and rosbag2's sqlite3 tables.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import sqlite3
+import struct
+import sys
+from pathlib import Path
+from typing import BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import lz4.frame
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+Message = Tuple[str, str, int, bytes]
+"""Topic, type (ROS 2 spelling), record time in nanoseconds, serialised message."""
+
+
+class Channel(NamedTuple):
+    """A topic as ``Bag`` wants it from a reader."""
+
+    topic: str
+    msgtype: str
+    msgcount: int
+
+
+class Salvage:
+    """A damaged storage file behind the methods of rosbags' readers that ``Bag`` uses."""
+
+    def __init__(self, path: Path, faults: List[str]) -> None:
+        """Search the file once for its topics and counts; a sentence on what is lost goes to ``faults``."""
+        self.path = path
+        self._scan = _SCANS[path.suffix]
+        counts: Dict[Tuple[str, str], int] = {}
+        times = []
+        for topic, kind, record_time_ns, _ in self._scan(path, faults):
+            counts[topic, kind] = counts.get((topic, kind), 0) + 1
+            times.append(record_time_ns)
+        self.connections = [Channel(topic, kind, n) for (topic, kind), n in counts.items()]
+        self.start_time = min(times, default=2**63 - 1)
+
+    def __enter__(self) -> Salvage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close: each search opens the file for itself."""
+
+    def messages(
+        self, connections: Sequence[Channel], start: Optional[int] = None, stop: Optional[int] = None
+    ) -> Iterator[Tuple[Channel, int, bytes]]:
+        """Messages of some topics in file order, between record times in nanoseconds."""
+        wanted = {(c.topic, c.msgtype): c for c in connections}
+        for topic, kind, record_time_ns, raw in self._scan(self.path, []):
+            channel = wanted.get((topic, kind))
+            late = stop is not None and record_time_ns >= stop
+            if channel is not None and not late and (start is None or record_time_ns >= start):
+                yield channel, record_time_ns, raw
+
+
+class _Cut(Exception):
+    """The file ends inside a record."""
+
+
+def _take(file: BinaryIO, size: int) -> bytes:
+    data = file.read(size)
+    if len(data) < size:
+        raise _Cut
+    return data
+
+
+def _scan_mcap(path: Path, faults: List[str]) -> Iterator[Message]:
+    schemas: Dict[int, str] = {}
+    channels: Dict[int, Tuple[str, str]] = {}
+    with path.open('rb') as file:
+        if file.read(8) != b'\x89MCAP0\r\n':
+            faults.append(f'{path}: does not begin like an MCAP file')
+            return
+        yield from _mcap_records(file, path, faults, schemas, channels)
+
+
+def _mcap_records(
+    file: BinaryIO, path: Path, faults: List[str], schemas: Dict[int, str], channels: Dict[int, Tuple[str, str]]
+) -> Iterator[Message]:
+    """Messages of a file or of an unpacked chunk; schemas and channels seen on the way are added."""
+    while True:
+        position = file.tell()
+        opcode = file.read(1)
+        if not opcode or opcode == b'\x02':  # end of chunk, footer
+            return
+        try:
+            size = struct.unpack('<Q', _take(file, 8))[0]
+            record = _take(file, size)
+        except _Cut:
+            faults.append(f'{path}: cut short at byte {position}; the record that begins there is skipped')
+            return
+        if opcode == b'\x03':
+            schemas[struct.unpack_from('<H', record)[0]] = _text(record, 2)[0]
+        elif opcode == b'\x04':
+            key, schema = struct.unpack_from('<HH', record)
+            channels[key] = (_text(record, 4)[0], schemas.get(schema, ''))
+        elif opcode == b'\x05':
+            key, _, log_time, _ = struct.unpack_from('<HIQQ', record)
+            if key in channels:
+                yield (*channels[key], log_time, record[22:])
+        elif opcode == b'\x06':
+            try:
+                chunk = _mcap_chunk(record)
+            except (ValueError, RuntimeError, EOFError, struct.error, KeyError, zstd.ZstdError) as error:
+                faults.append(f'{path}: chunk at byte {position} does not unpack ({error}); it is skipped')
+                continue
+            yield from _mcap_records(io.BytesIO(chunk), path, faults, schemas, channels)
+
+
+def _text(record: bytes, offset: int) -> Tuple[str, int]:
+    """A length-prefixed text and the offset after it."""
+    size = struct.unpack_from('<I', record, offset)[0]
+    end = offset + 4 + size
+    return record[offset + 4 : end].decode(), end
+
+
+def _mcap_chunk(record: bytes) -> bytes:
+    name, offset = _text(record, 28)
+    return _UNPACK[name](record[offset + 8 :])
+
+
+_UNPACK: Dict[str, Callable[[bytes], bytes]] = {
+    '': bytes,
+    'none': bytes,
+    'zstd': zstd.decompress,
+    'lz4': lz4.frame.decompress,
+    'bz2': bz2.decompress,
+}
+
+
+def _scan_ros1(path: Path, faults: List[str]) -> Iterator[Message]:
+    topics: Dict[int, Tuple[str, str]] = {}
+    with path.open('rb') as file:
+        if file.readline(32) != b'#ROSBAG V2.0\n':
+            faults.append(f'{path}: does not begin like a ROS 1 bag of version 2.0')
+            return
+        yield from _ros1_records(file, path, faults, topics)
+
+
+def _ros1_records(
+    file: BinaryIO, path: Path, faults: List[str], topics: Dict[int, Tuple[str, str]]
+) -> Iterator[Message]:
+    while True:
+        position = file.tell()
+        try:
+            start = file.read(4)
+            if not start:
+                return
+            if len(start) < 4:
+                raise _Cut
+            header = _ros1_fields(_take(file, struct.unpack('<I', start)[0]))
+            data = _take(file, struct.unpack('<I', _take(file, 4))[0])
+        except (_Cut, struct.error):
+            faults.append(f'{path}: cut short at byte {position}; the record that begins there is skipped')
+            return
+        opcode = header.get('op', b'')
+        if opcode == b'\x07':
+            kind = _ros1_fields(data)['type'].decode()
+            topics[struct.unpack('<I', header['conn'])[0]] = (header['topic'].decode(), kind.replace('/', '/msg/', 1))
+        elif opcode == b'\x02':
+            seconds, nanoseconds = struct.unpack('<II', header['time'])
+            key = struct.unpack('<I', header['conn'])[0]
+            if key in topics:
+                yield (*topics[key], seconds * 10**9 + nanoseconds, data)
+        elif opcode == b'\x05':
+            try:
+                chunk = _UNPACK[header['compression'].decode()](data)
+            except (ValueError, RuntimeError, EOFError, OSError, KeyError) as error:
+                faults.append(f'{path}: chunk at byte {position} does not unpack ({error}); it is skipped')
+                continue
+            yield from _ros1_records(io.BytesIO(chunk), path, faults, topics)
+
+
+def _ros1_fields(data: bytes) -> Dict[str, bytes]:
+    fields, offset = {}, 0
+    while offset < len(data):
+        size = struct.unpack_from('<I', data, offset)[0]
+        name, _, value = data[offset + 4 : offset + 4 + size].partition(b'=')
+        fields[name.decode()] = value
+        offset += 4 + size
+    return fields
+
+
+def _scan_sqlite(path: Path, faults: List[str]) -> Iterator[Message]:
+    read = 0
+    connection = sqlite3.connect(f'{path.resolve().as_uri()}?immutable=1', uri=True)
+    try:
+        topics = {key: (name, kind) for key, name, kind in connection.execute('SELECT id, name, type FROM topics')}
+        for key, record_time_ns, raw in connection.execute(
+            'SELECT topic_id, timestamp, data FROM messages ORDER BY id'
+        ):
+            read += 1
+            yield (*topics[key], record_time_ns, raw)
+    except sqlite3.DatabaseError as error:
+        faults.append(f'{path}: damaged after {read} messages ({error}); the rest is skipped')
+    finally:
+        connection.close()
+
+
+_SCANS: Dict[str, Callable[[Path, List[str]], Iterator[Message]]] = {
+    '.mcap': _scan_mcap,
+    '.bag': _scan_ros1,
+    '.db3': _scan_sqlite,
+}
