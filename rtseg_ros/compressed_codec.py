@@ -106,8 +106,8 @@ def encode_compressed(
 
     The header is passed on as it is. ValueError for JPEG of labels, whose borders it would smear into other classes.
     """
-    dimensions = {'jpeg': 3, 'png': 2}
-    if image.dtype != np.uint8 or dimensions.get(kind) != image.ndim:
+    expected = {'jpeg': (*image.shape[:2], 3), 'png': image.shape[:2]}
+    if image.dtype != np.uint8 or image.shape != expected.get(kind):
         raise ValueError(f'cannot write {image.shape} {image.dtype} as {kind!r}; jpeg takes rgb images, png labels')
     if kind == 'jpeg':
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
