@@ -26,7 +26,7 @@ from ..labels import class_set
 from ..networks import build_network
 from .bundle_writer import write_bundle
 
-KEYS = ('ema', 'epoch', 'minutes', 'recipe', 'class_set', 'hardware')
+KEYS = ('ema', 'epoch', 'minutes', 'recipe', 'class_set', 'hardware', 'lineage')
 
 
 def read_checkpoint(path: Path) -> Dict[str, Any]:
@@ -67,6 +67,7 @@ def bundle_from_checkpoint(path: Path, out: Path, *, sizes: Sequence[Size] = ())
             'trained_on': ['train'],
             'recipe': recipe,
             'epochs': state['epoch'],
+            'started_from': state['lineage'],
             'seed': recipe['seed'],
             'minutes': round(state['minutes'], 1),
             'hardware': state['hardware'],

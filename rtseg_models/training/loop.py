@@ -137,8 +137,11 @@ def train(
     counts = check_labels(samples, classes, ignore_id)
     weights = class_weights(counts, recipe.class_weight_c)
     network = build_network(recipe.network, classes, aux=True, **recipe.network_args)
+    lineage: List[str] = []
     if start_from is not None:
-        network.load_state_dict(torch.load(start_from, weights_only=True)['ema'])
+        parent = torch.load(start_from, weights_only=True)
+        network.load_state_dict(parent['ema'])
+        lineage = [*parent['lineage'], f'{json.loads(parent["recipe"])["name"]}, {parent["epoch"]} epochs']
     network.train()
     deployed = Deployed(network, recipe.mean, recipe.std)
     ema = {k: v.detach().clone() for k, v in network.state_dict().items()}
@@ -148,7 +151,7 @@ def train(
         state = torch.load(checkpoint, weights_only=True)
         network.load_state_dict(state['network'])
         optimiser.load_state_dict(state['optimiser'])
-        ema, first, minutes = state['ema'], state['epoch'], state['minutes']
+        ema, first, minutes, lineage = state['ema'], state['epoch'], state['minutes'], state['lineage']
         log(f'resumed after epoch {first}')
     elif checkpoint.exists():
         raise RtsegError(f'{checkpoint} exists already; resume the run or choose another folder')
@@ -197,6 +200,7 @@ def train(
                 'minutes': minutes,
                 'recipe': json.dumps(asdict(recipe)),
                 'class_set': data.class_set.name,
+                'lineage': lineage,
                 'hardware': f'{platform.machine()} CPU, {os.cpu_count()} cores, bf16 autocast',
             },
         )

@@ -48,6 +48,8 @@ RECIPES: Dict[str, Recipe] = {
             name='fast_scnn-camvid',
             network='fast_scnn',
             dataset='camvid',
+            epochs=40,
+            lr=0.03,
             street_frames=600,
             street_share=0.25,
         ),
