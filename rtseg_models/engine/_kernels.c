@@ -1,20 +1,20 @@
 /* SPDX-FileCopyrightText: 2026 The rtseg_ros authors
  * SPDX-License-Identifier: Apache-2.0
  *
- * Upsampling with argmax, confidence and painting, in C. kernels_numpy.py holds the same functions in NumPy; results are
+ * Upsampling with argmax, confidence and painting, in C. kernels_numpy.py holds the same functions in NumPy, with results
  * equal bit for bit. Compile with -ffp-contract=off: a fused multiply-add would round differently.
  *
  * An interpolated logit is, in float32 and in this order,
  *     a = (1 - fy) * top + fy * bottom      for the left and for the right column
  *     v = (1 - fx) * a_left + fx * a_right
  *
- * Rounding guard. Let u = 2^-24 and M bound the magnitudes at the four corners. 1 - f, each product and the sum round once, so
- * |computed a - exact a| <= 3 u M and |computed v - exact v| <= 6 u M to first order, below 7 u M in all. Where class c leads
- * class k by more than 14 u M at all four corners, it leads by that much between them in exact arithmetic, and so
+ * Rounding guard. Let u = 2^-24 and M bound the magnitudes at the four corners. 1 - f, each product and the sum round once,
+ * so |computed a - exact a| <= 3 u M and |computed v - exact v| <= 6 u M to first order, below 7 u M in all. Where class c
+ * leads class k by more than 14 u M at all four corners, it leads by that much between them in exact arithmetic, and so
  * computed v_c > computed v_k. GUARD = 16 u leaves room for the rounding of the margin itself; FLT_MIN is added for
- * products that underflow. A cell may be filled only where its four corners share their argmax and all four margins exceed
- * GUARD * M + FLT_MIN; in other cells a class is left out only where its largest corner lies that far below the smallest
- * corner of another class.
+ * products that underflow. A cell may be filled only where its four corners share their argmax and all four margins
+ * exceed GUARD * M + FLT_MIN; in other cells a class is left out only where its largest corner lies that far below the
+ * smallest corner of another class.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -29,7 +29,7 @@
 #pragma STDC FP_CONTRACT OFF
 #endif
 
-/* Vector code for AVX2 beside the baseline, chosen when the module is loaded. AVX2 alone brings no fused multiply-add. */
+/* Vector code for AVX2 beside the baseline, chosen when the module is loaded. AVX2 by itself has no fused multiply-add. */
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
 #define VECTORISED __attribute__((target_clones("default", "avx2")))
 #else
@@ -39,6 +39,7 @@
 #define GUARD 9.5367431640625e-07f /* 2^-20 = 16 u */
 #define LARGEST 1e38f              /* logits beyond it could overflow while being interpolated */
 #define MAX_CLASSES 255
+#define CELL_COST 17
 
 typedef struct {
     const float *logits;          /* (classes, h, w) */
@@ -57,10 +58,10 @@ typedef struct {
     float *peak[2];        /* (w): largest magnitude */
     float *first, *second; /* (w): best and second-best logit; later two interpolated rows */
     int32_t *border;       /* (w): whether the cell to the right and below needs interpolation */
-    float *value;          /* (width): best interpolated logit so far */
-    int32_t *id;           /* (width): its class */
-    float *total;          /* (width): sum of exponentials */
+    float *value, *total;  /* (width): interpolated logits, sums of exponentials */
+    int32_t *id;           /* (width): leading class */
     float *column_rest;    /* (width): 1 - column_fraction */
+    int32_t *column_next;  /* (width): grid column right of each output column */
     int32_t *run;          /* (width + 1): output columns at which a new cell begins */
     float *planes;         /* (classes, width): interpolated logits of one row; only for confidence */
     int runs;
@@ -69,8 +70,10 @@ typedef struct {
 } Scratch;
 
 static int min_int(int a, int b) { return a < b ? a : b; }
-static float min4(float a, float b, float c, float d) { return fminf(fminf(a, b), fminf(c, d)); }
-static float max4(float a, float b, float c, float d) { return fmaxf(fmaxf(a, b), fmaxf(c, d)); }
+static float min2(float a, float b) { return a < b ? a : b; }
+static float max2(float a, float b) { return a > b ? a : b; }
+static float min4(float a, float b, float c, float d) { return min2(min2(a, b), min2(c, d)); }
+static float max4(float a, float b, float c, float d) { return max2(max2(a, b), max2(c, d)); }
 
 static void *carve(char **at, size_t count) {
     void *start = *at;
@@ -80,7 +83,7 @@ static void *carve(char **at, size_t count) {
 
 static int prepare(Scratch *s, const Grid *g, int with_planes) {
     size_t w = (size_t)g->w, width = (size_t)g->width, planes = with_planes ? width * (size_t)g->classes : 0;
-    char *at = s->memory = malloc((w * 9 + width * 6 + planes) * 4 + 64 * 20);
+    char *at = s->memory = malloc((w * 9 + width * 7 + planes) * 4 + 64 * 20);
     if (!at) return 0;
     at += 64 - (uintptr_t)at % 64;
     for (int i = 0; i < 2; i++) {
@@ -95,12 +98,14 @@ static int prepare(Scratch *s, const Grid *g, int with_planes) {
     s->id = carve(&at, width);
     s->total = carve(&at, width);
     s->column_rest = carve(&at, width);
+    s->column_next = carve(&at, width);
     s->run = carve(&at, width + 1);
     s->planes = carve(&at, planes);
     s->runs = 0;
     s->aligned = 1;
     for (int x = 0; x < g->width; x++) {
         s->column_rest[x] = 1.0f - g->column_fraction[x];
+        s->column_next[x] = min_int(g->column_low[x] + 1, g->w - 1);
         s->aligned &= g->column_fraction[x] == 0.0f;
         if (x == 0 || g->column_low[x] != g->column_low[x - 1]) s->run[s->runs++] = x;
     }
@@ -214,31 +219,31 @@ VECTORISED static void evaluate_run(
     for (int x = 0; x < n; x++) labels[x] = (uint8_t)id[x];
 }
 
-/* One class of one output row, vertically interpolated at the grid columns. */
-VECTORISED static void blend_rows(
-    const float *restrict top, const float *restrict bottom, float fy, int w, float *restrict out
-) {
-    const float gy = 1.0f - fy;
-    for (int j = 0; j < w; j++) out[j] = gy * top[j] + fy * bottom[j];
+/* One class of a whole output row, interpolated, into `out`. */
+VECTORISED static void interpolate_row(const Grid *g, Scratch *s, int k, int y, float *restrict out) {
+    const float *restrict top = g->logits + ((size_t)k * g->h + g->row_low[y]) * g->w;
+    const float *restrict bottom = top + (g->row_low[y] + 1 < g->h ? g->w : 0);
+    const float *restrict rest = s->column_rest, *restrict fraction = g->column_fraction;
+    const int32_t *restrict low = g->column_low, *restrict next = s->column_next;
+    const float fy = g->row_fraction[y], gy = 1.0f - fy;
+    float *restrict row = s->first;
+    for (int j = 0; j < g->w; j++) row[j] = gy * top[j] + fy * bottom[j];
+    for (int x = 0; x < g->width; x++) out[x] = rest[x] * row[low[x]] + fraction[x] * row[next[x]];
 }
 
-/* A whole output row, every class at every pixel. */
+/* Labels of a whole output row, every class at every pixel. */
 VECTORISED static void evaluate_row(const Grid *g, Scratch *s, int y, uint8_t *restrict labels) {
-    const int i = g->row_low[y], last = g->w - 1, width = g->width;
-    const float *top = g->logits + (size_t)i * g->w, *bottom = g->logits + (size_t)min_int(i + 1, g->h - 1) * g->w;
-    const float *restrict rest = s->column_rest, *restrict fraction = g->column_fraction;
-    const int32_t *restrict low = g->column_low;
-    float *restrict row = s->first, *restrict value = s->value;
+    const int width = g->width;
+    float *restrict value = s->value, *restrict leader = s->total;
     int32_t *restrict id = s->id;
-    for (int k = 0; k < g->classes; k++) {
-        const size_t plane = (size_t)k * g->h * g->w;
-        blend_rows(top + plane, bottom + plane, g->row_fraction[y], g->w, row);
+    interpolate_row(g, s, 0, y, leader);
+    for (int x = 0; x < width; x++) id[x] = 0;
+    for (int k = 1; k < g->classes; k++) {
+        interpolate_row(g, s, k, y, value);
         for (int x = 0; x < width; x++) {
-            const int next = low[x] < last ? low[x] + 1 : last;
-            const float v = rest[x] * row[low[x]] + fraction[x] * row[next];
-            const int leads = k == 0 || v > value[x];
+            const int leads = value[x] > leader[x];
             id[x] = leads ? k : id[x];
-            value[x] = leads ? v : value[x];
+            leader[x] = leads ? value[x] : leader[x];
         }
     }
     for (int x = 0; x < width; x++) labels[x] = (uint8_t)id[x];
@@ -249,12 +254,20 @@ static void copy_best(const Grid *g, const int32_t *best, uint8_t *labels) {
     for (int x = 0; x < g->width; x++) labels[x] = (uint8_t)best[g->column_low[x]];
 }
 
+/* Whether to evaluate every class at every pixel of a row of cells. Measured: interpolating one border cell takes, beside
+ * its pixels, the time of about CELL_COST pixels, and about a quarter of the classes can win there. So with q pixels to a
+ * cell dense evaluation is cheaper where the share of border cells exceeds q / (CELL_COST + q / 4). */
+static int dense_is_cheaper(const Grid *g, const Scratch *s, int borders, int rows) {
+    const int64_t pixels = (int64_t)rows * g->width;
+    return borders * (4 * CELL_COST * s->runs + pixels) > 4 * pixels * g->w;
+}
+
 /* Labels of the output rows [first, last), all in the cells of grid row row_low[first]. */
 static void label_cell_row(const Grid *g, Scratch *s, int upper, int lower, int first, int last, uint8_t *labels) {
     const int i = g->row_low[first];
     const size_t width = (size_t)g->width;
     const int borders = find_borders(g, s, upper, lower);
-    if (borders * 2 > g->w) {
+    if (dense_is_cheaper(g, s, borders, last - first)) {
         for (int y = first; y < last; y++) evaluate_row(g, s, y, labels + y * width);
         return;
     }
@@ -295,9 +308,11 @@ static int label_rows(const Grid *g, Scratch *s, int first, int last, uint8_t *l
     return finite;
 }
 
-/* e^x for x <= 0 in float32: x = n ln 2 + r, a polynomial in r, and n added to the exponent. Relative error below 3e-7. */
+#define LOWEST_EXPONENT -87.0f /* e^x below it leaves the normal numbers of float32 */
+
+/* e^x for LOWEST_EXPONENT <= x <= 0 in float32, x = n ln 2 + r: a polynomial in r, n added to the exponent. Relative
+ * error below 3e-7. */
 static inline float exponential(float x) {
-    x = x > -87.0f ? x : -87.0f;
     const int32_t n = (int32_t)(x * 1.44269504f - 0.5f);
     const float m = (float)n;
     const float r = (x - m * 0.693359375f) - m * -2.12194440e-4f;
@@ -316,26 +331,18 @@ static inline float exponential(float x) {
 
 /* The largest softmax share of each pixel of one output row, into s->total. */
 VECTORISED static void share_row(const Grid *g, Scratch *s, int y) {
-    const int i = g->row_low[y], w = g->w, width = g->width;
-    const float *top = g->logits + (size_t)i * w, *bottom = g->logits + (size_t)min_int(i + 1, g->h - 1) * w;
-    float *restrict value = s->value, *restrict total = s->total;
+    const int width = g->width;
+    float *restrict highest = s->value, *restrict total = s->total;
+    for (int x = 0; x < width; x++) highest[x] = -INFINITY, total[x] = 0.0f;
     for (int k = 0; k < g->classes; k++) {
-        const size_t plane = (size_t)k * g->h * w;
-        float *restrict out = s->planes + (size_t)k * width;
-        blend_rows(top + plane, bottom + plane, g->row_fraction[y], w, s->first);
-        for (int n = 0; n < s->runs; n++) {
-            const int x0 = s->run[n], x1 = s->run[n + 1], j = g->column_low[x0];
-            const float left = s->first[j], right = s->first[min_int(j + 1, w - 1)];
-            for (int x = x0; x < x1; x++) out[x] = s->column_rest[x] * left + g->column_fraction[x] * right;
-        }
-        for (int x = 0; x < width; x++) value[x] = k == 0 || out[x] > value[x] ? out[x] : value[x];
+        float *restrict plane = s->planes + (size_t)k * width;
+        interpolate_row(g, s, k, y, plane);
+        for (int x = 0; x < width; x++) highest[x] = plane[x] > highest[x] ? plane[x] : highest[x];
     }
     for (int k = 0; k < g->classes; k++) {
-        const float *restrict plane = s->planes + (size_t)k * width;
-        for (int x = 0; x < width; x++) {
-            const float e = exponential(plane[x] - value[x]);
-            total[x] = k == 0 ? e : total[x] + e;
-        }
+        float *restrict plane = s->planes + (size_t)k * width;
+        for (int x = 0; x < width; x++) plane[x] = max2(plane[x] - highest[x], LOWEST_EXPONENT);
+        for (int x = 0; x < width; x++) total[x] += exponential(plane[x]);
     }
     for (int x = 0; x < width; x++) total[x] = 1.0f / total[x];
 }
@@ -470,14 +477,18 @@ static PyObject *colourise(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-VECTORISED static void mix(const uint8_t *restrict rgb, const uint8_t *restrict colour, int alpha, int n, uint8_t *restrict out) {
+VECTORISED static void mix(
+    const uint8_t *restrict rgb, const uint8_t *restrict colour, int alpha, int n, uint8_t *restrict out
+) {
     const uint16_t a = (uint16_t)alpha, b = (uint16_t)(256 - alpha);
     for (int i = 0; i < n; i++) out[i] = (uint8_t)((uint16_t)(rgb[i] * b + colour[i] * a + 128) >> 8);
 }
 
 #define CHUNK 512 /* pixels whose colours lie in the first-level cache while they are mixed */
 
-static void blend_pixels(const uint8_t *rgb, const uint8_t *label, const uint8_t *table, int alpha, Py_ssize_t n, uint8_t *out) {
+static void blend_pixels(
+    const uint8_t *rgb, const uint8_t *label, const uint8_t *table, int alpha, Py_ssize_t n, uint8_t *out
+) {
     uint8_t colour[CHUNK * 3];
     for (Py_ssize_t start = 0; start < n; start += CHUNK) {
         const int count = n - start < CHUNK ? (int)(n - start) : CHUNK;
@@ -495,13 +506,14 @@ static PyObject *blend(PyObject *module, PyObject *args) {
     int alpha;
     (void)module;
     if (!PyArg_ParseTuple(args, "y*y*y*iw*", &rgb, &labels, &table, &alpha, &out)) return NULL;
-    const int valid = table.len == 256 * 3 && rgb.len == labels.len * 3 && out.len == rgb.len && alpha >= 0 && alpha <= 256;
+    const int sizes = table.len == 256 * 3 && rgb.len == labels.len * 3 && out.len == rgb.len;
+    const int valid = sizes && alpha >= 0 && alpha <= 256;
     if (valid) {
         Py_BEGIN_ALLOW_THREADS
         blend_pixels(rgb.buf, labels.buf, table.buf, alpha, labels.len, out.buf);
         Py_END_ALLOW_THREADS
     } else {
-        PyErr_SetString(PyExc_ValueError, "rgb (n, 3), labels (n), table (256, 3), alpha 0 to 256, out (n, 3) do not fit together");
+        PyErr_SetString(PyExc_ValueError, "rgb (n, 3), labels (n), table (256, 3), alpha (0 to 256) and out do not fit");
     }
     PyBuffer_Release(&rgb);
     PyBuffer_Release(&labels);
@@ -512,13 +524,15 @@ static PyObject *blend(PyObject *module, PyObject *args) {
 }
 
 static PyMethodDef methods[] = {
-    {"upsample_argmax", upsample_argmax, METH_VARARGS, "Labels of a band of output rows; see kernels_numpy.upsample_argmax."},
-    {"upsample_confidence", upsample_confidence, METH_VARARGS, "Confidence of a band; see kernels_numpy.upsample_confidence."},
-    {"colourise", colourise, METH_VARARGS, "Labels to colours; see kernels_numpy.colourise."},
-    {"blend", blend, METH_VARARGS, "Overlay; see kernels_numpy.blend."},
+    {"upsample_argmax", upsample_argmax, METH_VARARGS, "Labels of a band; see kernels_numpy."},
+    {"upsample_confidence", upsample_confidence, METH_VARARGS, "Confidence of a band; see kernels_numpy."},
+    {"colourise", colourise, METH_VARARGS, "Labels to colours; see kernels_numpy."},
+    {"blend", blend, METH_VARARGS, "Overlay; see kernels_numpy."},
     {NULL, NULL, 0, NULL},
 };
 
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_kernels", "Pixel loops of the engine.", 0, methods, 0, 0, 0, 0};
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_kernels", "Pixel loops of the engine.", 0, methods, 0, 0, 0, 0,
+};
 
 PyMODINIT_FUNC PyInit__kernels(void) { return PyModule_Create(&definition); }

@@ -74,7 +74,7 @@ def upsample_confidence(
     labels: np.ndarray,
     confidence: np.ndarray,
 ) -> None:
-    """Confidence, round(255 x largest softmax share), of a band of rows; labels with a share below ``threshold``: 255."""
+    """Confidence, round(255 x largest softmax share), of a band of rows; below ``threshold`` labels become 255."""
     for start in range(first, last, _ROWS_AT_ONCE):
         band = slice(start, min(start + _ROWS_AT_ONCE, last))
         full = _dense(logits, row_low[band], row_fraction[band], column_low, column_fraction)
