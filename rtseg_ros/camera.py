@@ -1,0 +1,192 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""One camera: its input, its outputs, and the way of a frame from one to the other."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from typing import Any, Callable, Dict, Optional
+
+import numpy as np
+from rclpy.node import Node
+
+from rtseg_models.engine import NonFiniteLogits, Segmentation
+from rtseg_models.errors import DeviceLost
+
+from .compressed_codec import decode_compressed
+from .gate import FrameGate
+from .guard import Guard
+from .image_codec import BadFrame, decode_image
+from .inputs import ImageInput
+from .model import Model
+from .outputs import Outputs
+from .parameters import Settings
+from .statistics import Statistics
+
+
+class Session:
+    """The time between one activation and the next deactivation; nothing is published once it is closed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.open = True
+
+    def close(self) -> None:
+        """Let no further result out; waits for one that is being published."""
+        with self.lock:
+            self.open = False
+
+
+class Camera:
+    """The executor's thread calls ``follow``; ``serve`` belongs to the worker's."""
+
+    def __init__(self, node: Node, name: str, settings: Settings, guard: Guard, receive: Callable[..., None]) -> None:
+        self.name = name
+        self.statistics = Statistics()
+        self.outputs = Outputs(node, name)
+        self.input = ImageInput(node, name, settings, self._arrived)
+        self.last_frame = ''
+        self.last_age_s: Optional[float] = None
+        self.last_received_s: Optional[float] = None
+        self.subscribed_s: Optional[float] = None
+        self._node = node
+        self._guard = guard
+        self._receive = receive
+        self._gate = FrameGate()
+        self._compressed = settings.image_transport == 'compressed'
+
+    def follow(self, active: bool, lazy: bool) -> None:
+        """Have the input subscribed while it is needed."""
+        before = self.input.subscribed
+        self.input.follow(active and (not lazy or bool(self.outputs.wanted())))
+        if self.input.subscribed != before:
+            self.subscribed_s = time.monotonic() if self.input.subscribed else None
+
+    def close(self) -> None:
+        """Unsubscribe and destroy the publishers."""
+        self.input.close()
+        self.outputs.close()
+
+    def drop(self, reason: str, message: str = '') -> None:
+        """Count a frame without output; faults are also logged, at most every 5 s."""
+        self.statistics.dropped(reason)
+        if message:
+            self._guard.warn(f'{self.name}:{reason}', f'{self.input.topic}: dropped a frame ({reason}): {message}')
+
+    def serve(self, message: Any, received_s: float, session: Session, model: Model, settings: Settings) -> None:
+        """Segment one message and publish the result, unless it is no good or ``session`` has ended.
+
+        NonFiniteLogits and DeviceLost are counted and passed on; every other error ends here, counted.
+        """
+        try:
+            began_s = time.monotonic()
+            if not session.open:
+                self.drop('disabled')
+            elif self._fresh(message, settings):
+                rgb = self._decoded(message, settings)
+                decoded_s = time.monotonic()
+                result = self._segmented(rgb, model, settings)
+                published_s = time.monotonic()
+                if not self._published(result, rgb, message.header, session, model, settings):
+                    return
+                now_s = time.monotonic()
+                stages_ms = {
+                    'wait': (began_s - received_s) * 1e3,
+                    'decode': (decoded_s - began_s) * 1e3,
+                    **result.stage_ms,
+                    'publish': (now_s - published_s) * 1e3,
+                    'total': (now_s - received_s) * 1e3,
+                }
+                self._finish(stages_ms, message, settings)
+        except BadFrame as error:
+            self.drop(error.reason, str(error))
+        except (NonFiniteLogits, DeviceLost):
+            self.statistics.failed()
+            raise
+        except Exception as error:  # the worker must outlive whatever one frame does; nothing is lost: it is reported
+            self.statistics.failed()
+            self._guard.report(error, f'frame of {self.input.topic}')
+
+    def _arrived(self, message: Any) -> None:
+        self.statistics.received()
+        self.last_received_s = time.monotonic()
+        self._receive(self, message, self.last_received_s)
+
+    def _fresh(self, message: Any, settings: Settings) -> bool:
+        gate = self._gate
+        gate.max_age_s, gate.max_future_s = settings.max_image_age_s, settings.max_future_s
+        gate.drop_zero_stamp = settings.drop_zero_stamp
+        age_s, verdict = self._age_s(message), gate.check(_stamp_ns(message), self._now_ns())
+        if verdict.jumped:
+            self.statistics.restart_window()
+        if verdict.reason:
+            self.drop(verdict.reason, _complaint(verdict.reason, age_s, settings))
+        self.last_age_s = age_s
+        return not verdict.reason
+
+    def _decoded(self, message: Any, settings: Settings) -> np.ndarray:
+        pixels = settings.max_image_pixels
+        if self._compressed:
+            rgb = decode_compressed(message, max_pixels=pixels)
+        else:
+            rgb = decode_image(message, encoding_override=settings.encoding_override, max_pixels=pixels)
+        kind = message.format if self._compressed else message.encoding
+        frame = f'{rgb.shape[0]}x{rgb.shape[1]} {kind}'
+        if frame != self.last_frame:
+            before = f' (before: {self.last_frame})' if self.last_frame else ''
+            self._node.get_logger().info(f'{self.input.topic}: frames are {frame}{before}')
+            self.last_frame = frame
+        return rgb
+
+    def _segmented(self, rgb: np.ndarray, model: Model, settings: Settings) -> Segmentation:
+        wanted = self.outputs.wanted()
+        options: Dict[str, Any] = {
+            'confidence': not wanted.isdisjoint(('confidence', 'confidence/compressed')),
+            'threshold': settings.confidence_threshold,
+            'size': model.pipeline.input_size if settings.output_size == 'network' else None,
+        }
+        try:
+            return model.pipeline(rgb, **options)
+        except MemoryError:
+            gc.collect()
+            return model.pipeline(rgb, **options)
+
+    def _published(
+        self, result: Segmentation, rgb: np.ndarray, header: Any, session: Session, model: Model, settings: Settings
+    ) -> bool:
+        with session.lock:
+            if not session.open:
+                self.drop('disabled')
+                return False
+            self.outputs.publish(result, rgb, header, model.paints, settings, self.input.camera_info)
+        return True
+
+    def _finish(self, stages_ms: Dict[str, float], message: Any, settings: Settings) -> None:
+        age_s = self._age_s(message)
+        if age_s is not None:
+            stages_ms['age'] = age_s * 1e3
+        self.statistics.published(stages_ms)
+        if settings.publish_debug:
+            self.outputs.publish_debug(stages_ms['total'] - stages_ms['wait'], stages_ms['total'])
+
+    def _now_ns(self) -> int:
+        return int(self._node.get_clock().now().nanoseconds)
+
+    def _age_s(self, message: Any) -> Optional[float]:
+        """Age by the ROS clock; None for a frame without stamp and while the clock is 0."""
+        stamp_ns, now_ns = _stamp_ns(message), self._now_ns()
+        return (now_ns - stamp_ns) / 1e9 if stamp_ns and now_ns else None
+
+
+def _stamp_ns(message: Any) -> int:
+    return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
+
+
+def _complaint(reason: str, age_s: Optional[float], settings: Settings) -> str:
+    if reason == 'zero_stamp':
+        return 'it has no stamp (drop_zero_stamp is true)'
+    limits = {'stale': 'max_image_age_s', 'future': 'max_future_s'}
+    limit = limits[reason]
+    return f'its age is {age_s:.3f} s by the ROS clock; {limit} is {getattr(settings, limit):g}. Check the clocks.'

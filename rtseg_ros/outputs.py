@@ -1,0 +1,120 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""One camera's outputs: a message is made only while somebody subscribes to it."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, FrozenSet, Optional
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Float64
+
+from rtseg_models.card import Size
+from rtseg_models.engine import Segmentation
+from rtseg_models.engine.paint import colourise
+
+from .compressed_codec import encode_compressed
+from .image_codec import encode_image
+from .inputs import newest_only
+from .paints import Paints
+from .parameters import Settings
+
+Make = Callable[[], Any]
+
+
+class Outputs:
+    """The publishers of one camera, ``~/`` or ``~/<camera>/``."""
+
+    def __init__(self, node: Node, camera: str) -> None:
+        self._node = node
+        self._prefix = f'~/{camera}/' if camera else '~/'
+        self._publishers: Dict[str, Any] = {}
+        for topic in ('mask', 'color_mask', 'overlay', 'confidence'):
+            self._add(topic, Image)
+            self._add(f'{topic}/compressed', CompressedImage)
+        self._add('camera_info', CameraInfo)
+        self._add('debug/processing_time_ms', Float64)
+        self._add('debug/pipeline_latency_ms', Float64)
+
+    def wanted(self) -> FrozenSet[str]:
+        """The topics that have a subscriber, without their prefix."""
+        return frozenset(topic for topic, pub in self._publishers.items() if pub.get_subscription_count())
+
+    def close(self) -> None:
+        """Destroy the publishers."""
+        while self._publishers:
+            self._node.destroy_publisher(self._publishers.popitem()[1])
+
+    def publish(
+        self,
+        result: Segmentation,
+        rgb: np.ndarray,
+        header: Any,
+        paints: Paints,
+        settings: Settings,
+        camera_info: Optional[CameraInfo],
+    ) -> None:
+        """Publish what is wanted, all under ``header``; the mask goes first."""
+        labels, confidence = result.labels, result.confidence
+        wanted = self.wanted()
+
+        def send(topic: str, make: Make) -> None:
+            if topic in wanted:
+                self._publishers[topic].publish(make())
+
+        def png(image: np.ndarray) -> Any:
+            return encode_compressed(image, 'png', header, CompressedImage)
+
+        def jpeg(image: np.ndarray) -> Any:
+            return encode_compressed(image, 'jpeg', header, CompressedImage, jpeg_quality=settings.jpeg_quality)
+
+        send('mask', lambda: encode_image(labels, 'mono8', header, Image))
+        if confidence is not None:
+            send('confidence', lambda: encode_image(confidence, 'mono8', header, Image))
+            send('confidence/compressed', lambda: png(confidence))
+        if camera_info is not None:
+            send('camera_info', lambda: rescaled(camera_info, labels.shape, header))
+        coding = settings.color_encoding
+        send('color_mask', lambda: encode_image(colourise(labels, paints.tables[coding]), coding, header, Image))
+        if not wanted.isdisjoint(('overlay', 'overlay/compressed')):
+            overlay = paints.overlay(rgb, labels, settings.overlay_alpha, settings.overlay_legend)
+            send('overlay', lambda: encode_image(overlay, 'rgb8', header, Image))
+            send('overlay/compressed', lambda: jpeg(overlay))
+        send('color_mask/compressed', lambda: jpeg(colourise(labels, paints.tables['rgb8'])))
+        send('mask/compressed', lambda: png(labels))
+
+    def publish_debug(self, processing_ms: float, latency_ms: float) -> None:
+        """Publish the two durations of one frame."""
+        self._publishers['debug/processing_time_ms'].publish(Float64(data=processing_ms))
+        self._publishers['debug/pipeline_latency_ms'].publish(Float64(data=latency_ms))
+
+    def _add(self, topic: str, message_type: Any) -> None:
+        qos = newest_only(ReliabilityPolicy.RELIABLE)
+        self._publishers[topic] = self._node.create_publisher(message_type, self._prefix + topic, qos)
+
+
+def rescaled(info: CameraInfo, size: Size, header: Any) -> CameraInfo:
+    """The camera's calibration for its image stretched to ``size`` (height, width), under ``header``.
+
+    Pixel centres are at whole numbers, so a principal point c moves to (c + 0.5) * scale - 0.5.
+    """
+    height, width = size
+    down, across = height / (info.height or height), width / (info.width or width)
+    k, p = list(info.k), list(info.p)
+    for matrix, focal_x, centre_x, focal_y, centre_y in ((k, 0, 2, 4, 5), (p, 0, 2, 5, 6)):
+        matrix[focal_x] *= across
+        matrix[focal_y] *= down
+        matrix[centre_x] = (matrix[centre_x] + 0.5) * across - 0.5
+        matrix[centre_y] = (matrix[centre_y] + 0.5) * down - 0.5
+    p[3] *= across
+    p[7] *= down
+    out = CameraInfo(header=header, height=height, width=width, distortion_model=info.distortion_model)
+    out.d, out.k, out.r, out.p = info.d, k, info.r, p
+    out.binning_x, out.binning_y = info.binning_x, info.binning_y
+    out.roi.x_offset, out.roi.width = round(info.roi.x_offset * across), round(info.roi.width * across)
+    out.roi.y_offset, out.roi.height = round(info.roi.y_offset * down), round(info.roi.height * down)
+    out.roi.do_rectify = info.roi.do_rectify
+    return out

@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The node's process: signals, command line, threads, exit code. Imports next to nothing until signals are answered."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import Any, List, NoReturn
+
+EXIT_USAGE = 64
+EXIT_FAILURE = 70
+CLOSING_S = 1.0
+
+
+def main() -> NoReturn:
+    """Run the node until SIGINT or SIGTERM (exit 0), or until it cannot go on (its error's exit code)."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    code = _run(sys.argv, stop)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads may still be inside a runtime's native code; tearing the interpreter down under them would crash it.
+    os._exit(code)
+
+
+def _run(arguments: List[str], stop: threading.Event) -> int:
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    from .transport import make_room_for_images
+
+    transport = make_room_for_images(os.environ)
+    try:
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+        unknown = rclpy.utilities.remove_ros_args(arguments)[1:]
+    except Exception as error:  # rclpy raises several types of its own for a bad command line or parameter file
+        return _refused(f'bad ROS arguments: {error}')
+    if '--help' in unknown or '-h' in unknown:
+        print('usage: segmentation_node [--ros-args -p NAME:=VALUE --params-file FILE -r FROM:=TO ...]')
+        return 0
+    if unknown:
+        return _refused(f'unknown arguments {" ".join(unknown)!r}; parameters go behind --ros-args, as -p NAME:=VALUE')
+    return _serve(stop, transport)
+
+
+def _serve(stop: threading.Event, transport: str) -> int:
+    """Spin the node in a thread, so that this one can answer signals whatever the node is busy with."""
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+
+    from rtseg_models.errors import RtsegError
+
+    from .segmentation_node import SegmentationNode
+
+    try:
+        node = SegmentationNode(stop.set, stop.is_set)
+    except RtsegError as error:
+        return _refused(str(error), error.exit_code)
+    node.get_logger().info(transport)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    spinning = threading.Thread(target=_spin, args=(node, executor, stop), name='executor', daemon=True)
+    spinning.start()
+    stop.wait()
+    spinning.join(CLOSING_S)
+    if not spinning.is_alive():
+        node.destroy_node()
+        rclpy.try_shutdown()
+    if node.error is None:
+        return 0
+    return getattr(node.error, 'exit_code', EXIT_FAILURE)
+
+
+def _spin(node: Any, executor: Any, stop: threading.Event) -> None:
+    node.autostart()
+    while not stop.is_set():
+        try:
+            executor.spin_once(timeout_sec=0.5)
+        except Exception as error:  # the executor raises what callbacks raise, and a vehicle's node outlives its bugs
+            node.guard.report(error, 'callback')
+    node.release()
+
+
+def _refused(message: str, code: int = EXIT_USAGE) -> int:
+    print(f'segmentation_node: {message}', file=sys.stderr)
+    return code
