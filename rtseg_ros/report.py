@@ -1,0 +1,279 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The report of a run, replayed or live: ``report.json`` for programs, ``report.html`` for people."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import os
+import platform
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+
+from rtseg_models.bundle import Bundle
+from rtseg_models.engine import Pipeline
+from rtseg_models.engine.timing import percentiles
+from rtseg_models.metrics import ConfusionMatrix
+
+from . import report_page
+from .report_measures import FrameMeter, FrameRecord, figures, stream_digest, total_matrix
+
+TIME_KEYS = ('created', 'fps', 'wall_s', 'stage_ms', 'timing_ms', 'machine')
+"""Keys of ``report.json`` that tell about time and machine; all others are equal whenever a run is repeated."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A frame to show: rgb (H,W,3) uint8, labels (H,W) uint8 and, where there is one, truth (H,W) uint8."""
+
+    caption: str
+    rgb: np.ndarray
+    labels: np.ndarray
+    truth: Optional[np.ndarray] = None
+
+
+@dataclass
+class RunSummary:
+    """Everything measured in a run of one bundle.
+
+    ``records`` holds every frame in order, dropped ones too. ``dropped`` adds frames that never became a record (a
+    node's counters). ``wall_s`` is the time of the whole run, from which ``fps`` follows unless ``fps`` is given.
+    ``unmapped`` lists classes of the truth that the bundle has not; ``evaluable`` tells for each class of the bundle
+    whether the truth can hold it. ``faults`` are sentences on what could not be read, ``notes`` other remarks.
+    """
+
+    title: str
+    source: Dict[str, Any]
+    bundle: Dict[str, Any]
+    class_names: List[str]
+    colours: List[Any]
+    records: List[FrameRecord] = field(default_factory=list)
+    dropped: Dict[str, int] = field(default_factory=dict)
+    wall_s: Optional[float] = None
+    fps: Optional[float] = None
+    machine: Dict[str, Any] = field(default_factory=dict)
+    settings: Dict[str, Any] = field(default_factory=dict)
+    evaluable: List[bool] = field(default_factory=list)
+    unmapped: List[str] = field(default_factory=list)
+    faults: List[str] = field(default_factory=list)
+    notes: List[str] = field(default_factory=list)
+    examples: List[Example] = field(default_factory=list)
+    created: str = ''
+
+    def __post_init__(self) -> None:
+        self.evaluable = self.evaluable or [True] * len(self.class_names)
+        self.masks = [r for r in self.records if not r.dropped]
+        if self.fps is None and self.wall_s:
+            self.fps = len(self.masks) / self.wall_s
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether any frame was compared with truth."""
+        return any(r.confusion is not None for r in self.masks)
+
+    def confusion(self) -> ConfusionMatrix:
+        """All frames' counts together."""
+        return total_matrix(self.masks, len(self.class_names))
+
+    def stage_names(self) -> List[str]:
+        """Stages in pipeline order."""
+        return list(dict.fromkeys(stage for r in self.masks for stage in r.stage_ms))
+
+    def stages_ms(self) -> Dict[str, np.ndarray]:
+        """Milliseconds of each stage (N,), frames in order; the sum is ``total``."""
+        timed = [r.stage_ms for r in self.masks if r.stage_ms]
+        if not timed:
+            return {}
+        stages = {s: np.array([t.get(s, 0.0) for t in timed]) for s in self.stage_names()}
+        return stages if 'total' in stages else {**stages, 'total': np.sum(list(stages.values()), axis=0)}
+
+    def all_dropped(self) -> Dict[str, int]:
+        """Dropped frames by reason."""
+        counts = dict(self.dropped)
+        for record in self.records:
+            if record.dropped:
+                counts[record.dropped] = counts.get(record.dropped, 0) + 1
+        return counts
+
+    def topics(self) -> List[str]:
+        """Mask topics in order of appearance."""
+        return list(dict.fromkeys(r.topic for r in self.masks))
+
+    def mask_sha256(self) -> Dict[str, str]:
+        """Digest of each mask stream, see ``stream_digest``."""
+        return {t: stream_digest(r.sha256 for r in self.masks if r.topic == t) for t in self.topics()}
+
+    def label_share(self) -> Dict[str, float]:
+        """Share of all mask pixels by class, unlabelled among them."""
+        if not self.masks:
+            return {}
+        counts = np.sum([r.pixels for r in self.masks], axis=0)
+        return dict(zip([*self.class_names, 'unlabelled'], (counts / max(1, counts.sum())).tolist()))
+
+    def mean_flicker(self) -> Dict[str, Optional[float]]:
+        """Mean share of pixels that change class between frames: all of them, and those whose truth stayed."""
+        every = [r.flicker for r in self.masks if r.flicker is not None]
+        steady = [r.steady_flicker for r in self.masks if r.steady_flicker is not None]
+        return {
+            'all': float(np.mean(every)) if every else None,
+            'steady_truth': float(np.mean(steady)) if steady else None,
+        }
+
+    def to_json(self) -> Dict[str, Any]:
+        """Contents of ``report.json``; never holds NaN."""
+        matrix = self.confusion()
+        miou, iou, accuracy = figures(matrix, self.evaluable)
+        stages = self.stages_ms()
+        facts = {
+            'miou': miou,
+            'iou': dict(zip(self.class_names, iou)),
+            'pixel_accuracy': accuracy,
+            'frames': len(self.masks),
+            'confusion': matrix.counts.tolist(),
+            'unlabelled': matrix.unlabelled.tolist(),
+            'stage_ms': {name: percentiles(values) for name, values in stages.items()},
+            'fps': self.fps,
+            'dropped': self.all_dropped(),
+            'mask_sha256': self.mask_sha256(),
+            'title': self.title,
+            'created': self.created,
+            'source': self.source,
+            'bundle': self.bundle,
+            'classes': [{'name': n, 'colour': list(c)} for n, c in zip(self.class_names, self.colours)],
+            'settings': self.settings,
+            'machine': self.machine,
+            'wall_s': self.wall_s,
+            'truth_frames': sum(r.confusion is not None for r in self.masks),
+            'unmapped': self.unmapped,
+            'label_share': self.label_share(),
+            'flicker': self.mean_flicker(),
+            'faults': self.faults,
+            'notes': self.notes,
+            'per_frame': [self._frame_json(r) for r in self.records],
+            'timing_ms': {name: np.round(values, 3).tolist() for name, values in stages.items()},
+        }
+        clean: Dict[str, Any] = _without_nan(facts)
+        return clean
+
+    def _frame_json(self, record: FrameRecord) -> Dict[str, Any]:
+        facts: Dict[str, Any] = {
+            'bag': record.bag,
+            'topic': record.topic,
+            'stamp_ns': record.stamp_ns,
+            'frame_id': record.frame_id,
+            'index': record.index,
+        }
+        if record.dropped:
+            return {**facts, 'dropped': record.dropped, 'detail': record.detail}
+        facts.update(sha256=record.sha256, flicker=record.flicker)
+        if record.confusion is not None:
+            miou, _, accuracy = figures(record.matrix(len(self.class_names)), self.evaluable)
+            facts.update(miou=miou, pixel_accuracy=accuracy, steady_flicker=record.steady_flicker)
+        return facts
+
+
+def bundle_facts(bundle: Bundle) -> Dict[str, Any]:
+    """What the report tells about a bundle, from its card."""
+    card = bundle.card
+    return {
+        'name': bundle.name,
+        'network': card.network,
+        'weights_sha256': card.weights_sha256,
+        'dataset': card.dataset,
+        'licence': card.licence,
+        'input_size': list(card.input_size),
+        'miou': card.miou,
+        'agreement': card.agreement,
+        'origin': card.origin,
+    }
+
+
+def pipeline_settings(pipeline: Pipeline, threads: int) -> Dict[str, Any]:
+    """What a pipeline's labels depend on beside the bundle; ``threads`` 0 is the runtime's own choice."""
+    return {
+        'backend': pipeline.backend.name,
+        'device': pipeline.backend.device,
+        'precision': pipeline.backend.precision,
+        'input_size': list(pipeline.input_size),
+        'threads': threads,
+    }
+
+
+def machine_facts() -> Dict[str, Any]:
+    """Processor, memory and the versions of what takes part in a run."""
+    versions = {}
+    for package in (
+        'numpy',
+        'opencv-python-headless',
+        'openvino',
+        'onnxruntime',
+        'onnxruntime-gpu',
+        'torch',
+        'rosbags',
+    ):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        'processor': _processor(),
+        'cores': os.cpu_count(),
+        'memory_gb': round(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30, 1),
+        'system': platform.platform(),
+        'python': platform.python_version(),
+        'versions': versions,
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path('/proc/cpuinfo')
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding='utf-8', errors='replace').splitlines():
+            if line.startswith(('model name', 'Model')):
+                return line.partition(':')[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def write_json(summary: RunSummary, path: Path) -> None:
+    """Write ``report.json`` in one step: a reader sees the whole file or none."""
+    text = json.dumps(summary.to_json(), indent=1, allow_nan=False) + '\n'
+    temporary = path.with_name(f'.{path.name}')
+    temporary.write_text(text, encoding='utf-8')
+    temporary.replace(path)
+
+
+def write_html(summary: RunSummary, path: Path) -> None:
+    """Write one self-contained HTML page: no script, no network, light and dark."""
+    temporary = path.with_name(f'.{path.name}')
+    temporary.write_text(report_page.page(summary), encoding='utf-8')
+    temporary.replace(path)
+
+
+def _without_nan(value: Any) -> Any:
+    """The value with None for every float that JSON has no word for."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(v) for v in value]
+    return value
+
+
+__all__ = [
+    'Example',
+    'FrameMeter',
+    'FrameRecord',
+    'RunSummary',
+    'TIME_KEYS',
+    'bundle_facts',
+    'machine_facts',
+    'pipeline_settings',
+    'write_html',
+    'write_json',
+]

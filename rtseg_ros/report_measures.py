@@ -1,0 +1,163 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is measured on every mask: digest, class pixels, flicker and, where there is truth, the confusion counts."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from typing import Any, Dict, Iterable, List, Optional, Tuple
+
+import cv2
+import numpy as np
+
+from rtseg_models.card import Card
+from rtseg_models.labels import UNLABELLED
+from rtseg_models.metrics import ConfusionMatrix
+
+
+@dataclass(frozen=True)
+class FrameRecord:
+    """One frame of a run. A frame without a mask has a reason in ``dropped`` and nothing measured.
+
+    ``pixels`` counts mask pixels per class, the unlabelled last. ``flicker`` is the share of pixels whose class differs
+    from the topic's frame before; ``steady_flicker`` the same among pixels whose truth is labelled and unchanged
+    between the two. ``confusion`` lists [truth, prediction, pixels] with prediction 255 for unlabelled; None without truth.
+    """
+
+    bag: str
+    topic: str
+    stamp_ns: int
+    frame_id: str
+    index: int
+    record_time_ns: int = 0
+    size: Tuple[int, int] = (0, 0)
+    sha256: str = ''
+    pixels: Tuple[int, ...] = ()
+    flicker: Optional[float] = None
+    steady_flicker: Optional[float] = None
+    confusion: Optional[Tuple[Tuple[int, int, int], ...]] = None
+    stage_ms: Dict[str, float] = field(default_factory=dict)
+    dropped: str = ''
+    detail: str = ''
+
+    def to_json(self) -> Dict[str, Any]:
+        """Plain values for the journal."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, facts: Dict[str, Any]) -> FrameRecord:
+        """The inverse of ``to_json``."""
+        confusion = facts['confusion']
+        facts = {**facts, 'size': tuple(facts['size']), 'pixels': tuple(facts['pixels'])}
+        facts['confusion'] = None if confusion is None else tuple((t, p, n) for t, p, n in confusion)
+        return cls(**facts)
+
+    def matrix(self, classes: int) -> ConfusionMatrix:
+        """The frame's confusion counts as a matrix (empty without truth)."""
+        matrix = ConfusionMatrix(classes)
+        for truth, prediction, pixels in self.confusion or ():
+            if prediction == UNLABELLED:
+                matrix.unlabelled[truth] += pixels
+            else:
+                matrix.counts[truth, prediction] += pixels
+        return matrix
+
+
+class FrameMeter:
+    """Measures masks as they come. Flicker compares each mask with its topic's last one of the same size."""
+
+    def __init__(self, card: Card) -> None:
+        self._classes = card.classes
+        self._ignore_id = card.ignore_id
+        self._last: Dict[str, Tuple[np.ndarray, Optional[np.ndarray]]] = {}
+
+    def measure(
+        self,
+        labels: np.ndarray,
+        *,
+        topic: str,
+        stamp_ns: int,
+        frame_id: str = '',
+        index: int = 0,
+        bag: str = '',
+        record_time_ns: int = 0,
+        truth: Optional[np.ndarray] = None,
+        stage_ms: Optional[Dict[str, float]] = None,
+    ) -> FrameRecord:
+        """Record of a mask (H,W) uint8; ``truth`` (H,W) uint8 is in the bundle's ids.
+
+        ValueError where the truth's size differs or it holds ids that are neither classes nor ignored.
+        """
+        confusion = None if truth is None else self._confusion(truth, labels)
+        histogram = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+        flicker, steady = self._flicker(topic, labels, truth)
+        return FrameRecord(
+            bag=bag,
+            topic=topic,
+            stamp_ns=stamp_ns,
+            frame_id=frame_id,
+            index=index,
+            record_time_ns=record_time_ns,
+            size=(labels.shape[0], labels.shape[1]),
+            sha256=mask_digest(labels),
+            pixels=(*histogram[: self._classes].tolist(), int(histogram[UNLABELLED])),
+            flicker=flicker,
+            steady_flicker=steady,
+            confusion=confusion,
+            stage_ms=stage_ms or {},
+        )
+
+    def _confusion(self, truth: np.ndarray, labels: np.ndarray) -> Tuple[Tuple[int, int, int], ...]:
+        matrix = ConfusionMatrix(self._classes, self._ignore_id)
+        matrix.update(truth, labels)
+        cells = [(int(t), int(p), int(matrix.counts[t, p])) for t, p in zip(*np.nonzero(matrix.counts))]
+        cells += [(int(t), UNLABELLED, int(matrix.unlabelled[t])) for t in np.flatnonzero(matrix.unlabelled)]
+        return tuple(cells)
+
+    def _flicker(
+        self, topic: str, labels: np.ndarray, truth: Optional[np.ndarray]
+    ) -> Tuple[Optional[float], Optional[float]]:
+        before, truth_before = self._last.get(topic, (None, None))
+        self._last[topic] = (labels, truth)
+        if before is None or before.shape != labels.shape:
+            return None, None
+        changed = cv2.compare(before, labels, cv2.CMP_NE)
+        share = cv2.countNonZero(changed) / labels.size
+        if truth is None or truth_before is None:
+            return share, None
+        steady = (truth == truth_before) & (truth != self._ignore_id) & (truth != UNLABELLED)
+        count = int(np.count_nonzero(steady))
+        return share, float(np.count_nonzero(steady & (changed > 0)) / count) if count else None
+
+
+def mask_digest(labels: np.ndarray) -> str:
+    """sha256 of the packed mask bytes, row by row: what ``Image.data`` of the mask holds."""
+    return hashlib.sha256(np.ascontiguousarray(labels)).hexdigest()
+
+
+def stream_digest(digests: Iterable[str]) -> str:
+    """sha256 of a mask stream: over the frames' binary sha256 values in order, so that parts can be joined."""
+    whole = hashlib.sha256()
+    for digest in digests:
+        whole.update(bytes.fromhex(digest))
+    return whole.hexdigest()
+
+
+def total_matrix(records: Iterable[FrameRecord], classes: int) -> ConfusionMatrix:
+    """The confusion counts of many frames together."""
+    total = ConfusionMatrix(classes)
+    for record in records:
+        for truth, prediction, pixels in record.confusion or ():
+            if prediction == UNLABELLED:
+                total.unlabelled[truth] += pixels
+            else:
+                total.counts[truth, prediction] += pixels
+    return total
+
+
+def figures(matrix: ConfusionMatrix, evaluable: List[bool]) -> Tuple[float, List[float], float]:
+    """MIoU, IoU per class and pixel accuracy; nan where nothing was counted or the truth cannot hold the class."""
+    iou = [value if can else float('nan') for value, can in zip(matrix.iou().tolist(), evaluable)]
+    seen = [value for value in iou if value == value]
+    return (float(np.mean(seen)) if seen else float('nan')), iou, matrix.pixel_accuracy()

@@ -1,0 +1,346 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The HTML page of one run."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any, Iterable, List, Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from rtseg_models.engine.paint import blend, colourise
+from rtseg_models.labels import UNLABELLED
+
+from .report_charts import curves, histogram, number, picture, rgb_hex, stacked_area
+from .report_measures import FrameRecord, figures
+from .report_style import CSS
+
+if TYPE_CHECKING:
+    from .report import Example, RunSummary
+
+UNLABELLED_COLOUR = '#3b3f46'
+
+
+def document(title: str, body: Iterable[str]) -> str:
+    """A whole HTML document."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>{escape(title)}</title><style>{CSS}</style></head>\n<body><main>\n'
+        + '\n'.join(body)
+        + '\n</main></body></html>\n'
+    )
+
+
+def page(summary: RunSummary) -> str:
+    """The report of a run."""
+    parts = [header(summary), tiles(summary), faults(summary), legend(summary.class_names, summary.colours)]
+    if summary.has_truth:
+        parts += [accuracy(summary), confusion(summary)]
+    parts += [latency(summary), share_over_time(summary), flicker(summary), examples(summary), facts(summary)]
+    created = f' on {escape(summary.created)}' if summary.created else ''
+    parts.append(f'<footer>Written by rtseg_ros{created}. Figures of every frame are in report.json.</footer>')
+    return document(summary.title, (p for p in parts if p))
+
+
+def section(title: str, sub: str, body: str, kind: str = '') -> str:
+    """A card with a heading and a sentence on how to read it."""
+    said = f'<p class="sub">{sub}</p>' if sub else ''
+    return f'<section class="{kind}"><h2>{escape(title)}</h2>{said}{body}</section>'
+
+
+def header(summary: RunSummary) -> str:
+    """Title and the one line that says what ran."""
+    settings = summary.settings
+    size = 'x'.join(str(v) for v in settings.get('input_size', []))
+    pieces = [summary.bundle.get('name'), settings.get('backend'), settings.get('precision'), size and f'input {size}']
+    pieces += [settings.get('device'), summary.machine.get('processor')]
+    line = ' · '.join(escape(str(p)) for p in pieces if p)
+    return (
+        f'<header><div class="over">Segmentation report</div><h1>{escape(summary.title)}</h1>'
+        f'<p class="lead">{line}</p></header>'
+    )
+
+
+def tile(name: str, value: str, unit: str = '', more: str = '', *, alert: bool = False) -> str:
+    """A key figure."""
+    small = f'<small>{unit}</small>' if unit else ''
+    return (
+        f'<div class="tile{" alert" if alert else ""}"><div class="name">{escape(name)}</div>'
+        f'<div class="value">{value}{small}</div><div class="more">{more or "&nbsp;"}</div></div>'
+    )
+
+
+def percent(value: Optional[float], digits: int = 1) -> str:
+    """A share for people; a dash where there is none."""
+    return '–' if value is None or value != value else f'{100 * value:.{digits}f}'
+
+
+def tiles(summary: RunSummary) -> str:
+    """The figures to see first."""
+    miou, iou, right = figures(summary.confusion(), summary.evaluable)
+    stages, dropped, flicker_share = summary.stages_ms(), summary.all_dropped(), summary.mean_flicker()
+    count = len(summary.masks)
+    row = []
+    if summary.has_truth:
+        seen = sum(v == v for v in iou)
+        truths = sum(r.confusion is not None for r in summary.masks)
+        row.append(tile('Mean IoU', percent(miou), '%', f'{seen} classes'))
+        row.append(tile('Pixel accuracy', percent(right), '%', f'{truths:,} frames with truth'))
+    row.append(tile('Frames', f'{count:,}', more=f'{len(summary.topics()) or 1} topic(s)'))
+    if summary.fps is not None:
+        row.append(
+            tile('Throughput', f'{summary.fps:.1f}', 'fps', f'{summary.wall_s:.1f} s in all' if summary.wall_s else '')
+        )
+    if stages:
+        p50, p95 = np.percentile(stages['total'], (50, 95))
+        row.append(tile('Latency, median', f'{p50:.1f}', 'ms', f'p95 {p95:.1f} ms'))
+    if flicker_share['all'] is not None:
+        steady = flicker_share['steady_truth']
+        more = f'{percent(steady)} % where truth is steady' if steady is not None else 'of pixels per frame'
+        row.append(tile('Flicker', percent(flicker_share['all']), '%', more))
+    lost = sum(dropped.values())
+    row.append(tile('Dropped', f'{lost:,}', more=_reasons(dropped) or 'no frame lost', alert=lost > 0))
+    return f'<div class="tiles">{"".join(row)}</div>'
+
+
+def _reasons(dropped: Any) -> str:
+    return ', '.join(f'{escape(k)} {n:,}' for k, n in sorted(dropped.items(), key=lambda item: -item[1]) if n)
+
+
+def faults(summary: RunSummary) -> str:
+    """What could not be read, and other remarks."""
+    items = [*summary.faults]
+    if summary.unmapped:
+        items.append('Truth classes that the bundle has not, ignored: ' + ', '.join(summary.unmapped))
+    items += summary.notes
+    if not items:
+        return ''
+    listed = ''.join(f'<li>{escape(text)}</li>' for text in items[:40])
+    kind = 'warn' if summary.faults else 'plain'
+    return section('Read this first' if summary.faults else 'Remarks', '', f'<ul>{listed}</ul>', kind)
+
+
+def legend(names: Sequence[str], colours: Sequence[Any]) -> str:
+    """Classes and their colours."""
+    chips = [
+        f'<span><i class="swatch" style="background:{rgb_hex(c)}"></i>{escape(n)}</span>'
+        for n, c in zip(names, colours)
+    ]
+    chips.append(f'<span><i class="swatch" style="background:{UNLABELLED_COLOUR}"></i>unlabelled</span>')
+    return f'<section><div class="legend">{"".join(chips)}</div></section>'
+
+
+def accuracy(summary: RunSummary) -> str:
+    """IoU bars, one class a row."""
+    matrix = summary.confusion()
+    _, iou, _ = figures(matrix, summary.evaluable)
+    support = matrix.counts.sum(axis=1) + matrix.unlabelled
+    share = support / max(1, support.sum())
+    recall = np.diag(matrix.counts) / np.maximum(1, support)
+    rows = ['<span class="head">Class</span><span></span><span class="head number">IoU</span>']
+    rows.append('<span class="head note" title="Share of the labelled pixels">of truth</span>')
+    for i, (name, colour) in enumerate(zip(summary.class_names, summary.colours)):
+        known = iou[i] == iou[i]
+        width = f'{100 * iou[i]:.2f}%' if known else '0'
+        fill = f'<div class="fill" style="width:{width};background:{rgb_hex(colour)}"></div>' if known else ''
+        hint = f'recall {percent(float(recall[i]))} %' if support[i] else 'not in the truth'
+        rows.append(
+            f'<span class="name"><i class="swatch" style="background:{rgb_hex(colour)}"></i>{escape(name)}</span>'
+            f'<div class="track" title="{hint}">{fill}</div>'
+            f'<span class="number">{percent(iou[i])}{" %" if known else ""}</span>'
+            f'<span class="note">{percent(float(share[i]))} %</span>'
+        )
+    sub = 'Intersection over union of each class over all frames with truth, and the share of labelled pixels it has.'
+    return section('Accuracy by class', sub, f'<div class="bars">{"".join(rows)}</div>')
+
+
+def confusion(summary: RunSummary) -> str:
+    """Row-normalised confusion matrix as a heat map."""
+    matrix = summary.confusion()
+    counts = np.column_stack([matrix.counts, matrix.unlabelled]) if matrix.unlabelled.any() else matrix.counts
+    columns = [*summary.class_names, 'unlabelled'][: counts.shape[1]]
+    totals = counts.sum(axis=1)
+    shares = counts / np.maximum(1, totals)[:, None]
+    heads = ''.join(f'<th class="column"><div>{escape(n)}</div></th>' for n in columns)
+    rows = [f'<tr><th></th>{heads}</tr>']
+    for i, name in enumerate(summary.class_names):
+        cells = []
+        for j, share in enumerate(shares[i].tolist()):
+            tone = 'var(--heat)' if i == j else 'var(--heat-bad)'
+            shown = f'{100 * share:.0f}' if share >= 0.005 else ''
+            kind = ('hit ' if i == j else '') + ('light' if share > 0.55 else '')
+            title = f'{name} taken for {columns[j]}: {100 * share:.2f} % ({int(counts[i, j]):,} pixels)'
+            cells.append(
+                f'<td class="{kind}" style="background:rgba({tone},{0.04 + 0.96 * share**0.7:.3f})" '
+                f'title="{escape(title)}">{shown}</td>'
+            )
+        rows.append(f'<tr><th class="row">{escape(name)}</th>{"".join(cells)}</tr>')
+    sub = 'Each row is a true class; its cells say in percent what the network made of it. Blue is right, orange is wrong.'
+    return section(
+        'What is taken for what', sub, f'<div class="scroll"><table class="heat">{"".join(rows)}</table></div>'
+    )
+
+
+def latency(summary: RunSummary) -> str:
+    """A stacked bar of the stages' medians, then the distribution of each."""
+    stages = summary.stages_ms()
+    if not stages:
+        return ''
+    names = [s for s in stages if s != 'total']
+    medians = [float(np.median(stages[s])) for s in names]
+    whole = sum(medians) or 1.0
+    bar, keys, x = [], [], 0.0
+    for i, (name, value) in enumerate(zip(names, medians)):
+        width = 1080 * value / whole
+        colour = f'var(--stage-{i % 6})'
+        bar.append(f'<rect x="{x:.1f}" y="0" width="{max(0.0, width - 2):.1f}" height="26" rx="5" fill="{colour}"/>')
+        keys.append(
+            f'<span><i class="swatch" style="background:{colour}"></i>{escape(name)}&nbsp;<b>{number(round(value, 2))} ms</b></span>'
+        )
+        x += width
+    stacked = f'<svg viewBox="0 0 1080 26" role="img" aria-label="Medians of the stages">{"".join(bar)}</svg>'
+    small = []
+    for i, name in enumerate([*names, 'total']):
+        values = stages[name]
+        p50, p95, p99 = np.percentile(values, (50, 95, 99))
+        colour = 'var(--stage-5)' if name == 'total' else f'var(--stage-{i % 6})'
+        small.append(
+            f'<div><h3>{escape(name)}</h3>{histogram(values, colour, f"Latency of {name}")}'
+            f'<div class="legend"><span>p50 {p50:.2f}</span><span>p95 {p95:.2f}</span><span>p99 {p99:.2f} ms</span></div></div>'
+        )
+    sub = 'Median time of each stage, then how the times spread; dashed lines are the median and the 95th percentile.'
+    body = f'{stacked}<div class="legend" style="margin:10px 0 22px">{"".join(keys)}</div><div class="three">{"".join(small)}</div>'
+    return section('Where the time goes', sub, body)
+
+
+def streams(summary: RunSummary) -> List[Tuple[str, List[FrameRecord]]]:
+    """Frames by bag and topic, each stream with a name where there are several."""
+    keys = list(dict.fromkeys((r.bag, r.topic) for r in summary.masks))
+    named = len(keys) > 1
+    return [
+        (f'{b} {t}'.strip() if named else '', [r for r in summary.masks if (r.bag, r.topic) == (b, t)]) for b, t in keys
+    ]
+
+
+def seconds(records: Sequence[FrameRecord]) -> np.ndarray:
+    """Stamps in seconds after the first frame."""
+    return np.array([(r.stamp_ns - records[0].stamp_ns) / 1e9 for r in records])
+
+
+def share_over_time(summary: RunSummary) -> str:
+    """Stacked areas of the classes' shares in the mask."""
+    colours = [*(rgb_hex(c) for c in summary.colours), UNLABELLED_COLOUR]
+    charts = []
+    for name, records in streams(summary)[:6]:
+        counts = np.array([r.pixels for r in records], float)
+        shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+        heading = f'<h3>{escape(name)}</h3>' if name else ''
+        charts.append(
+            heading + stacked_area(seconds(records), shares, [*summary.class_names, 'unlabelled'], colours, 'seconds')
+        )
+    if not charts:
+        return ''
+    return section(
+        'What the camera saw', 'Share of each class in the mask over time, in the classes’ colours.', ''.join(charts)
+    )
+
+
+def flicker(summary: RunSummary) -> str:
+    """Share of pixels that change class from frame to frame."""
+    charts, steady_seen = [], False
+    for name, records in streams(summary)[:6]:
+        every = np.array([np.nan if r.flicker is None else r.flicker for r in records])
+        steady = np.array([np.nan if r.steady_flicker is None else r.steady_flicker for r in records])
+        if np.isnan(every).all():
+            continue
+        lines = [('all', seconds(records), every, 'var(--stage-0)')]
+        if not np.isnan(steady).all():
+            steady_seen = True
+            lines.append(('steady', seconds(records), steady, 'var(--stage-2)'))
+        heading = f'<h3>{escape(name)}</h3>' if name else ''
+        charts.append(heading + curves(lines, 'seconds', 'Flicker over time'))
+    if not charts:
+        return ''
+    keys = '<span><i class="swatch" style="background:var(--stage-0)"></i>all pixels</span>'
+    if steady_seen:
+        keys += '<span><i class="swatch" style="background:var(--stage-2)"></i>pixels whose truth did not change</span>'
+    sub = 'Share of pixels whose class differs from the frame before. Motion alone causes some; spikes are unrest.'
+    return section(
+        'Temporal flicker', sub, f'<div class="legend" style="margin-bottom:8px">{keys}</div>{"".join(charts)}'
+    )
+
+
+def examples(summary: RunSummary) -> str:
+    """Frames to look at."""
+    if not summary.examples:
+        return ''
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(summary.colours)] = summary.colours
+    table[UNLABELLED] = (59, 63, 70)
+    sub = 'The worst and the best frames by their own mean IoU. In the difference, wrong pixels are red, unlabelled truth is dark.'
+    if not any(e.truth is not None for e in summary.examples):
+        sub = 'Frames spread over the run.'
+    return section('Frames', sub, ''.join(shots(e, table) for e in summary.examples))
+
+
+def shots(example: Example, table: np.ndarray) -> str:
+    """One frame as a row of pictures; ``table`` (256,3) uint8 holds the colours."""
+    images = [('image', picture(example.rgb))]
+    if example.truth is not None:
+        images.append(('truth', picture(colourise(example.truth, table), exact=True)))
+    images.append(('mask', picture(colourise(example.labels, table), exact=True)))
+    if example.truth is not None:
+        images.append(('difference', picture(difference(example))))
+    else:
+        images.append(('overlay', picture(blend(np.ascontiguousarray(example.rgb), example.labels, table, 0.55))))
+    figures_html = ''.join(
+        f'<figure><img src="{src}" alt="{name}" loading="lazy"><figcaption>{name}</figcaption></figure>'
+        for name, src in images
+    )
+    return f'<div class="frame"><p>{example.caption}</p><div class="shots">{figures_html}</div></div>'
+
+
+def difference(example: Example) -> np.ndarray:
+    """Grey image with the wrong pixels in red and the pixels without truth darkened, (H,W,3) uint8."""
+    assert example.truth is not None
+    grey = cv2.cvtColor(cv2.cvtColor(np.ascontiguousarray(example.rgb), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    shown = (grey * 0.6 + 70).astype(np.uint8)
+    ignored = example.truth == UNLABELLED
+    shown[(example.truth != example.labels) & ~ignored] = (226, 54, 54)
+    shown[ignored] //= 3
+    return shown
+
+
+def facts(summary: RunSummary) -> str:
+    """Tables of what ran where, on what."""
+    digests = {f'mask sha256 {topic}': value for topic, value in summary.mask_sha256().items()}
+    left = _table('Run', {**summary.source, **summary.settings, **digests})
+    right = _table('Bundle', summary.bundle) + '<br>' + _table('Machine', summary.machine)
+    return section(
+        'Provenance',
+        'Enough to run it again and get the same masks.',
+        f'<div class="two"><div>{left}</div><div>{right}</div></div>',
+    )
+
+
+def _table(title: str, rows: Any) -> str:
+    lines = ''.join(
+        f'<tr><td class="key">{escape(str(k).replace("_", " "))}</td><td>{_cell(v, "sha" in str(k))}</td></tr>'
+        for k, v in rows.items()
+        if v not in (None, '', [], {})
+    )
+    return f'<h3>{escape(title)}</h3><table>{lines}</table>'
+
+
+def _cell(value: Any, code: bool) -> str:
+    if isinstance(value, dict):
+        return '<br>'.join(f'{escape(str(k).replace("_", " "))}: {_cell(v, False)}' for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        if len(value) == 2 and all(isinstance(v, int) for v in value):
+            return f'{value[0]}x{value[1]}'
+        return '<br>'.join(_cell(v, code) for v in value)
+    text = escape(number(value) if isinstance(value, float) else str(value))
+    return f'<code>{text}</code>' if code else text
