@@ -23,7 +23,9 @@ PAINTS = (
     (112, 22, 26),
     (70, 76, 84),
     (206, 206, 204),
-    (28, 62, 52),
+    (38, 54, 50),
+    (150, 152, 154),
+    (60, 62, 66),
     (54, 82, 128),
     (130, 124, 108),
 )
@@ -124,7 +126,7 @@ def _sprite(top_left: Tuple[float, float, float], top_right: Tuple[float, float,
 
 def _glass_texture(paint: np.ndarray) -> Texture:
     pad = np.empty((48, 96, 3), np.float32)
-    pad[:] = np.linspace(104, 40, 48)[:, None, None] * np.array([0.95, 1.0, 1.05])
+    pad[:] = np.linspace(150, 44, 48)[:, None, None] * np.array([0.95, 1.0, 1.05])
     pad[:3], pad[-2:], pad[:, :4], pad[:, -4:] = paint, paint * 0.6, paint * 0.8, paint * 0.8
     return Texture(np.clip(pad, 0, 255).astype(np.uint8))
 
@@ -147,8 +149,8 @@ def _side(body: Body, paint: np.ndarray) -> Texture:
     pad = Sketch(length, belt, PX_PER_M if length < 6 else 48)
     nose = body.bonnet
     pad.polygon(
-        [(0.02, 0.3), (0.02, nose - 0.05), (0.1, nose), (length / 2 - body.screen[0], belt), (length - 0.15, belt)]
-        + [(length - 0.02, belt - 0.15), (length - 0.02, 0.3), (length - 0.3, 0.2), (0.3, 0.2)],
+        [(0.0, 0.3), (0.0, nose + 0.03), (length / 2 - body.screen[0], belt), (length, belt)]
+        + [(length, 0.3), (length - 0.3, 0.2), (0.3, 0.2)],
         paint * 0.95,
     )
     pad.polygon([(0.1, 0.2), (length - 0.1, 0.2), (length - 0.05, 0.34), (0.05, 0.34)], paint * 0.45)
@@ -171,7 +173,7 @@ def _end(body: Body, paint: np.ndarray, rear: bool) -> Texture:
     for x in (0.08, width - 0.30):
         pad.box(x, 0.0, x + 0.22, 0.4, TYRE)
     pad.box(0.1, 0.17, width - 0.1, 0.4, DARK)
-    edge = [(0.03, 0.34), (0.0, 0.5), (0.03, top - 0.12), (0.10, top)]
+    edge = [(0.02, 0.34), (0.0, 0.5), (0.0, top - 0.05), (0.03, top)]
     pad.polygon(edge + [(width - x, y) for x, y in reversed(edge)], paint)
     pad.polygon([(0.02, 0.26), (0.02, 0.46), (width - 0.02, 0.46), (width - 0.02, 0.26), (width - 0.15, 0.2), (0.15, 0.2)], paint * 0.7)
     pad.line([(0.05, 0.47), (width - 0.05, 0.47)], 0.02, paint * 0.4)

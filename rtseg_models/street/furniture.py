@@ -25,18 +25,18 @@ def pole_texture(grey: float) -> Texture:
 
 
 def pole(x: float, z: float, height: float, width: float, texture: Texture, ground: float) -> Patch:
-    return Patch(**upright(x, z, width, ground + height, ground), texture=texture, label=POLE, matt=True)
+    return Patch(*upright(x, z, width, ground + height, ground), texture=texture, label=POLE, matt=True)
 
 
 def lamp_post(x: float, z: float, towards: int, texture: Texture, ground: float, height: float) -> List[Patch]:
     """Shaft, arm over the road (``towards`` +1 right, -1 left) and lamp."""
     arm = 1.6
     top = ground + height
-    parts = [pole(x, z, 2.2, 0.20, texture, ground), pole(x, z - 0.01, height, 0.13, texture, ground)]
+    parts = [pole(x, z, 2.2, 0.20, texture, ground), pole(x, z - 0.01, height, 0.15, texture, ground)]
     for reach, thick in ((arm, 0.08), (0.65, 0.17)):
         middle = x + towards * (arm / 2 if reach == arm else arm + 0.2)
         edges = upright(middle, z - 0.02, reach, top + 0.05, top + 0.05 - thick)
-        parts.append(Patch(**edges, texture=texture, label=POLE, matt=True))
+        parts.append(Patch(*edges, texture=texture, label=POLE, matt=True))
     return parts
 
 
@@ -44,13 +44,17 @@ def sign_textures(rng: np.random.Generator) -> List[Texture]:
     """Speed limit, warning triangle, blue disc, direction board, name board, poster."""
     red, white, blue, black = (176, 28, 32), (222, 222, 216), (30, 70, 150), (24, 24, 24)
     signs = []
-    for face, ring in ((white, red), (blue, white), (red, white)):
+    for face, ring in ((white, red), (blue, white), (white, blue)):
         pad = Sketch(0.8, 0.8, 128)
         pad.ellipse((0.4, 0.4), (0.37, 0.37), ring)
         pad.ellipse((0.4, 0.4), (0.29, 0.29), face)
-        mark = black if face == white else white
-        pad.box(0.26, 0.28, 0.36, 0.52, mark)
-        pad.box(0.44, 0.28, 0.54, 0.52, mark)
+        if ring == red:
+            pad.text(str(rng.choice(['20', '30', '40'])), 0.22, 0.29, 0.22, black)
+        elif ring == white:
+            pad.line([(0.56, 0.56), (0.26, 0.26)], 0.07, white)
+            pad.line([(0.44, 0.22), (0.24, 0.24), (0.26, 0.44)], 0.07, white)
+        else:
+            pad.box(0.2, 0.35, 0.6, 0.45, blue)
         signs.append(pad.finish())
     pad = Sketch(0.8, 0.8, 128)
     pad.polygon([(0.03, 0.08), (0.77, 0.08), (0.4, 0.74)], red)
@@ -62,7 +66,8 @@ def sign_textures(rng: np.random.Generator) -> List[Texture]:
         pad.box(0.03, 0.03, 0.87, 0.87, ink)
         pad.box(0.06, 0.06, 0.84, 0.84, ground)
         for row in range(3):
-            pad.box(0.12, 0.16 + 0.24 * row, rng.uniform(0.5, 0.8), 0.26 + 0.24 * row, ink)
+            word = ''.join(rng.choice(list('ABCDEHILNORSTU'), int(rng.integers(3, 6))))
+            pad.text(word, 0.12, 0.15 + 0.25 * row, 0.14, ink)
         signs.append(pad.finish())
     return signs
 
@@ -70,7 +75,7 @@ def sign_textures(rng: np.random.Generator) -> List[Texture]:
 def sign(x: float, z: float, pole_grey: Texture, face: Texture, size: float, height: float, ground: float) -> List[Patch]:
     """A sign with its upper edge ``height`` above the ground, on its pole."""
     edges = upright(x, z - 0.06, size, ground + height, ground + height - size)
-    return [pole(x, z, height - 0.05, 0.08, pole_grey, ground), Patch(**edges, texture=face, label=SIGN, matt=True)]
+    return [pole(x, z, height - 0.05, 0.08, pole_grey, ground), Patch(*edges, texture=face, label=SIGN, matt=True)]
 
 
 def light_texture(lit: int) -> Texture:
@@ -86,7 +91,7 @@ def light_texture(lit: int) -> Texture:
 
 def traffic_light(x: float, z: float, pole_grey: Texture, face: Texture, ground: float) -> List[Patch]:
     edges = upright(x, z - 0.07, 0.5, ground + 3.4, ground + 2.3)
-    return [pole(x, z, 3.2, 0.11, pole_grey, ground), Patch(**edges, texture=face, label=SIGN, matt=True)]
+    return [pole(x, z, 3.2, 0.11, pole_grey, ground), Patch(*edges, texture=face, label=SIGN, matt=True)]
 
 
 def fence_textures(rng: np.random.Generator, grain: Grain) -> List[Texture]:
@@ -99,7 +104,7 @@ def fence_textures(rng: np.random.Generator, grain: Grain) -> List[Texture]:
     shade[:, ::96] *= 0.6
     shade[:4] *= 0.75
     panels = Texture(np.clip(wood * shade, 0, 255).astype(np.uint8))
-    return [panels, _railing(np.array([92.0, 96.0, 98.0]), 140), _railing(np.array([38.0, 44.0, 42.0]), 150)]
+    return [panels, _railing(np.array([128.0, 132.0, 134.0]), 60), _railing(np.array([44.0, 48.0, 46.0]), 70)]
 
 
 def _railing(colour: np.ndarray, mesh: int) -> Texture:
@@ -108,14 +113,14 @@ def _railing(colour: np.ndarray, mesh: int) -> Texture:
     image = np.dstack([np.full((height, width, 3), 1.0) * colour * 0.7, np.full((height, width), float(mesh))])
     bars = np.zeros((height, width), bool)
     for k in range(0, width, 8):
-        bars[:, k : k + 2] = True
+        bars[:, k : k + 3] = True
     bars[2:6] = bars[-10:-6] = True
     bars[:, ::96] = bars[:, 1::96] = bars[:, 2::96] = True
     image[bars] = (*colour, 255.0)
     image[0, :, 3] = image[:, 0, 3] = image[:, -1, 3] = 0
-    return Texture(image.astype(np.uint8))
+    return Texture(image.astype(np.uint8), solid_above=25)
 
 
 def fence(side: int, x: float, z: float, texture: Texture, height: float, ground: float) -> Patch:
     """One section along the street from z on."""
-    return Patch(**wall(side, x, z, z + FENCE_M, ground + height, ground), texture=texture, label=FENCE)
+    return Patch(*wall(side, x, z, z + FENCE_M, ground + height, ground), texture=texture, label=FENCE)

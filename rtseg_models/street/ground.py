@@ -90,7 +90,7 @@ def ground_patches(
         patches.append(strip((kerbs[1], fronts[1] + SETBACK_M), z, KERB_M, slabs, PAVEMENT))
         for side, kerb in zip((-1, 1), kerbs):
             edges = wall(side, kerb, z[0], z[1], KERB_M, 0.0)
-            patches.append(Patch(**edges, texture=slabs, label=PAVEMENT, layer=GROUND, tint=(0.8, 0.8, 0.8)))
+            patches.append(Patch(*edges, texture=slabs, label=PAVEMENT, layer=GROUND, tint=(0.8, 0.8, 0.8)))
     return patches
 
 

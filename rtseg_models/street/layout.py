@@ -15,14 +15,14 @@ from .cars import build_car, footprint
 from .facades import Facade, build_facade
 from .ground import KERB_M, stop_line, zebra
 from .light import Light
+from .houses import BUILDING_ID, house
 from .noise import Grain
-from .patch import BUILDING, Patch, Patches, light_patches, upright, wall
+from .patch import Patch, Patches, light_patches, upright, wall
 from .texture import Texture
 from .vegetation import bare_tree, hedge, leafy_tree, tree_edges
 
-BUILDING_ID, TREE_ID = CAMVID.names.index('building'), CAMVID.names.index('tree')
+TREE_ID = CAMVID.names.index('tree')
 BLOCK_M = 24.0
-HOUSE_DEPTH_M = 9.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def draw_plan(rng: np.random.Generator) -> Plan:
         pavement=(pavement[0], pavement[1]),
         gaps=(gaps[0], gaps[1]),
         trees=float(rng.choice([0.0, 0.4, 1.2])),
-        furniture=float(rng.uniform(1.5, 4.0)),
+        furniture=float(rng.uniform(1.0, 3.0)),
         parked=float(rng.uniform(0.3, 0.85)),
         leafy=float(rng.uniform(0.3, 1.0)),
     )
@@ -67,14 +67,18 @@ class Stock:
 
     def __init__(self, rng: np.random.Generator, grain: Grain) -> None:
         self.facades: List[Facade] = [build_facade(rng, grain) for _ in range(9)]
-        self.leafy = [leafy_tree(rng, grain) for _ in range(3)]
-        self.bare = [bare_tree(rng, grain) for _ in range(2)]
+        self.leafy = _and_mirrored([leafy_tree(rng, grain) for _ in range(3)])
+        self.bare = _and_mirrored([bare_tree(rng, grain) for _ in range(2)])
         self.hedge = hedge(rng, grain)
         self.pole = f.pole_texture(rng.uniform(70, 130))
         self.signs = f.sign_textures(rng)
         self.lights = [f.light_texture(k) for k in range(3)]
         self.fences = f.fence_textures(rng, grain)
         self.cars = {heading: [build_car(rng, heading) for _ in range(7)] for heading in (1, -1)}
+
+
+def _and_mirrored(textures: List[Texture]) -> List[Texture]:
+    return textures + [t.mirrored for t in textures]
 
 
 @dataclass
@@ -137,16 +141,9 @@ class BlockMaker:
         block: Block,
     ) -> None:
         x = self.plan.front(side) + side * float(rng.choice([0.0, 0.0, 0.15, 0.3]))
-        ground, top = KERB_M, KERB_M + facade.height_m
+        top = KERB_M + facade.height_m
         tint = rng.uniform(0.85, 1.08) * (1 + rng.uniform(-0.03, 0.03, 3))
-        common = {'label': BUILDING_ID, 'layer': BUILDING, 'tint': tuple(tint)}
-        patches.append(Patch(**wall(side, x, z0, z1, top, ground), texture=facade.front, **common))
-        rise = 3.2 if facade.pitched else 0.0
-        patches.append(_gable(side, x, z0, facade, rise, common))
-        if facade.pitched:
-            patches.append(_roof(side, x, z0, z1, top, rise, facade.roof, common))
-            if rng.random() < 0.8:
-                patches += _chimney(side, x, z0 + 0.6, top + rise, facade.plain, common)
+        patches += house(rng, side, x, (z0, z1), facade, tint)
         block.shadows.append(self._wall_shadow(x, z0, z1, top))
 
     def _garden(
@@ -162,12 +159,12 @@ class BlockMaker:
             a, b = (z0 + (z1 - z0) * (k + e) / sections for e in (0, 1))
             edges = wall(side, x, a, b, KERB_M + high, KERB_M)
             if kind == 'fence':
-                patches.append(Patch(**edges, texture=fence, label=f.FENCE))
+                patches.append(Patch(*edges, texture=fence, label=f.FENCE))
             elif kind == 'hedge':
-                patches.append(Patch(**edges, texture=self.stock.hedge, label=TREE_ID, matt=True))
+                patches.append(Patch(*edges, texture=self.stock.hedge, label=TREE_ID, matt=True))
             else:
                 plain = self.stock.facades[0].plain
-                patches.append(Patch(**edges, texture=plain, label=BUILDING_ID, tint=(0.85,) * 3))
+                patches.append(Patch(*edges, texture=plain, label=BUILDING_ID, tint=(0.85,) * 3))
         for _ in range(int(rng.integers(2, 6))):
             self._tree(rng, x + side * rng.uniform(1.5, 8.0), rng.uniform(z0, z1), rng.uniform(5, 12), patches, block)
 
@@ -178,20 +175,13 @@ class BlockMaker:
         texture = kinds[int(rng.integers(len(kinds)))]
         tint = tuple(rng.uniform(0.8, 1.15) * (1 + rng.uniform(-0.08, 0.08, 3)))
         edges = upright(*tree_edges(x, z, height, KERB_M))
-        if rng.random() < 0.5:
-            texture = self._mirrored(texture)
-        patches.append(Patch(**edges, texture=texture, label=TREE_ID, tint=tint, matt=True))
+        patches.append(Patch(*edges, texture=texture, label=TREE_ID, tint=tint, matt=True))
         sun = self.light.sun
         shift = -0.6 * height * sun / max(float(sun[1]), 0.2)
         angles = np.linspace(0, 2 * np.pi, 14, endpoint=False)
         reach = 0.32 * height * rng.uniform(0.75, 1.1, 14)
         ring = np.stack([np.cos(angles) * reach, 0 * angles, np.sin(angles) * reach], axis=1)
         block.shadows.append(ring + np.array([x + shift[0], KERB_M / 2, z + shift[2]]))
-
-    def _mirrored(self, texture: Texture) -> Texture:
-        if not hasattr(self, '_mirrors'):
-            self._mirrors = {}  # type: ignore[var-annotated]
-        return self._mirrors.setdefault(id(texture), texture.mirrored)  # type: ignore[no-any-return]
 
     def _kerbside(
         self,
@@ -254,38 +244,3 @@ class BlockMaker:
         foot = np.array([[x, KERB_M / 2, z0], [x, KERB_M / 2, z1]])
         cast = foot[::-1] + np.array([shift[0], 0.0, shift[2]])
         return np.concatenate([foot, cast])
-
-
-def _gable(side: int, x: float, z: float, facade: Facade, rise: float, common: dict) -> Patch:  # type: ignore[type-arg]
-    """The side wall that faces the camera, with the roof's triangle."""
-    tile = 6.0
-    left = x if side > 0 else x - HOUSE_DEPTH_M
-    high, wide = facade.height_m / tile, HOUSE_DEPTH_M / tile
-    outline = [[0, 0], [wide / 2, -rise / tile], [wide, 0], [wide, high], [0, high]]
-    return Patch(
-        origin=np.array([left, KERB_M + facade.height_m, z]),
-        across=np.array([tile, 0.0, 0.0]),
-        down=np.array([0.0, -tile, 0.0]),
-        texture=facade.plain,
-        outline=np.array(outline),
-        repeat=True,
-        **common,
-    )
-
-
-def _roof(
-    side: int, x: float, z0: float, z1: float, eaves: float, rise: float, texture: Texture, common: dict  # type: ignore[type-arg]
-) -> Patch:
-    ridge = x + side * HOUSE_DEPTH_M / 2
-    edges = wall(side, ridge, z0, z1, eaves + rise, eaves)
-    edges['down'] = np.array([x - ridge, -rise, 0.0])
-    return Patch(**edges, texture=texture, **common)
-
-
-def _chimney(side: int, x: float, z: float, ridge: float, texture: Texture, common: dict) -> List[Patch]:  # type: ignore[type-arg]
-    middle = x + side * HOUSE_DEPTH_M / 2
-    top, foot = ridge + 1.3, ridge - 0.8
-    return [
-        Patch(**upright(middle, z, 0.8, top, foot), texture=texture, **common),
-        Patch(**wall(side, middle - side * 0.4, z, z + 1.4, top, foot), texture=texture, **common),
-    ]

@@ -16,6 +16,14 @@ GROUND, BUILDING, OBJECT = 0, 1, 2
 """Layers in the order of painting; within one, far patches come first."""
 
 
+class Rect(NamedTuple):
+    """Top left corner and edges of an upright rectangle, as the first three fields of a patch."""
+
+    origin: np.ndarray
+    across: np.ndarray
+    down: np.ndarray
+
+
 class Patch(NamedTuple):
     """A textured parallelogram. ``origin`` is the texture's top left corner, ``across`` and ``down`` its edges (3,).
 
@@ -94,23 +102,19 @@ def join(parts: Sequence[Patches]) -> Patches:
     )
 
 
-def upright(x: float, z: float, width: float, top: float, bottom: float) -> dict:  # type: ignore[type-arg]
-    """Edges of an upright patch across the street, seen from its start, centred on x."""
-    return {
-        'origin': np.array([x - width / 2, top, z]),
-        'across': np.array([width, 0.0, 0.0]),
-        'down': np.array([0.0, bottom - top, 0.0]),
-    }
+def upright(x: float, z: float, width: float, top: float, bottom: float) -> Rect:
+    """Upright rectangle across the street, seen from its start, centred on x."""
+    return Rect(
+        np.array([x - width / 2, top, z]), np.array([width, 0.0, 0.0]), np.array([0.0, bottom - top, 0.0])
+    )
 
 
-def wall(side: int, x: float, z0: float, z1: float, top: float, bottom: float) -> dict:  # type: ignore[type-arg]
-    """Edges of an upright patch along the street from z0 to z1, seen from its middle; ``side`` -1 left, +1 right."""
-    near_left = side < 0
-    return {
-        'origin': np.array([x, top, z0 if near_left else z1]),
-        'across': np.array([0.0, 0.0, (z1 - z0) if near_left else (z0 - z1)]),
-        'down': np.array([0.0, bottom - top, 0.0]),
-    }
+def wall(side: int, x: float, z0: float, z1: float, top: float, bottom: float) -> Rect:
+    """Upright rectangle along the street from z0 to z1, seen from its middle; ``side`` -1 left, +1 right."""
+    first, last = (z0, z1) if side < 0 else (z1, z0)
+    return Rect(
+        np.array([x, top, first]), np.array([0.0, 0.0, last - first]), np.array([0.0, bottom - top, 0.0])
+    )
 
 
 def _normal(patch: Patch) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .camera import Pose
 from .light import Light
-from .patch import GROUND, Patches
+from .patch import Patches
 from .texture import Texture
 
 NEAR_M = 0.3
@@ -104,11 +104,9 @@ class Canvas:
             coverage = _sharpen(colours[..., 3], texture, inverse, polygon, box)
         else:
             coverage = np.zeros(visible.shape, np.uint8)
-            # Ground bands meet in one plane: soft edges would let the sky through their seams.
-            edge = cv2.LINE_8 if patches.layers[i] == GROUND else cv2.LINE_AA
-            cv2.fillPoly(coverage, [_fixed(polygon - (left, top))], 255, edge, SHIFT)
+            cv2.fillPoly(coverage, [_fixed(polygon - (left, top))], 255, cv2.LINE_AA, SHIFT)
         coverage *= visible
-        solid = coverage > 127
+        solid = coverage > texture.solid_above
         distance = 1.0 / max(float(nearness.mean()), 1e-4)
         lit = cv2.transform(colours[..., :3], self._shading(patches.gains[i], distance))
         weight = coverage.astype(np.float32) * np.float32(1 / 255)
@@ -199,10 +197,8 @@ def _sharpen(coverage: np.ndarray, texture: Texture, inverse: np.ndarray, polygo
     height, width = texture.pixels.shape[:2]
     across, down = _footprint(inverse, polygon, box)
     enlargement = 1.0 / max(1e-6, math.sqrt(across * width * down * height))
-    if enlargement <= 1.2:
+    if enlargement <= 1.2 or texture.solid_above < 127:
         return np.ascontiguousarray(coverage)
     k = min(enlargement, 8.0)
     return np.asarray(cv2.convertScaleAbs(np.maximum(coverage, int(127.5 - 127.5 / k)), alpha=k, beta=127.5 * (1 - k)))
 
-
-__all__ = ['GROUND', 'Canvas', 'far_to_near']

@@ -20,8 +20,10 @@ STEP = 4  # the sky is smooth: it is computed at a quarter of the size
 SKYLINE_M, SKYLINE_WIDTH_M, SKYLINE_HEIGHT_M = 190.0, 560.0, 28.0
 
 
-def paint_sky(height: int, width: int, matrix: np.ndarray, pose: Pose, light: Light, grain: Grain) -> np.ndarray:
-    """Sky (H,W,3) uint8 over the whole image; below the horizon the horizon's colour."""
+def paint_sky(
+    height: int, width: int, matrix: np.ndarray, pose: Pose, light: Light, grain: Grain, ground: np.ndarray
+) -> np.ndarray:
+    """Sky (H,W,3) uint8 above the horizon, the ``ground`` rgb (3,) below, where soft edges of the ground let it through."""
     rows, columns = np.mgrid[0 : height + STEP : STEP, 0 : width + STEP : STEP].astype(np.float32)
     inverse = np.linalg.inv(matrix @ pose.rotation).astype(np.float32)
     x, y, z = (inverse[k, 0] * columns + inverse[k, 1] * rows + inverse[k, 2] for k in range(3))
@@ -33,6 +35,7 @@ def paint_sky(height: int, width: int, matrix: np.ndarray, pose: Pose, light: Li
     cover = np.clip(0.5 + 0.6 * cloud + 2.4 * (light.cloud - 0.5), 0, 1)[..., None] * np.clip(up * 8, 0, 1)[..., None]
     bright = np.minimum(light.horizon * 1.04, 255) * (1.0 - 0.05 * np.clip(cloud, -1, 2.5)[..., None] * light.cloud)
     colour = colour * (1 - cover) + bright * cover
+    colour = np.where(y[..., None] > -0.01, colour, ground)
     small = np.clip(colour, 0, 255).astype(np.uint8)
     return np.ascontiguousarray(
         cv2.resize(small, None, fx=STEP, fy=STEP, interpolation=cv2.INTER_LINEAR)[:height, :width]
@@ -60,5 +63,5 @@ def skyline(rng: np.random.Generator, grain: Grain) -> List[Patch]:
         texture = Texture(np.clip(image, 0, 255).astype(np.uint8))
         z = 0.0 if name == 'tree' else -1.0
         edges = upright(0.0, z, SKYLINE_WIDTH_M, SKYLINE_HEIGHT_M, -0.5)
-        patches.append(Patch(**edges, texture=texture, label=CAMVID.names.index(name), layer=BUILDING, matt=True))
+        patches.append(Patch(*edges, texture=texture, label=CAMVID.names.index(name), layer=BUILDING, matt=True))
     return patches

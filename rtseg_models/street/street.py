@@ -103,7 +103,8 @@ class Street:
         moving, contacts = self._traffic.at(time_s, along)
         level = light_patches(ground.ground_patches(along, *self._edges(), self._tiles), self._light)  # type: ignore[arg-type]
         patches = join([level, self._skyline.moved((0, 0, along + SKYLINE_M)), *(b.patches for b in blocks), *moving])
-        sky = paint_sky(self.height, self.width, self.camera_matrix, pose, self._light, self._grain)
+        under = self._tiles[0].pixels.mean(axis=(0, 1)) * self._light.gain(np.array([0.0, 1.0, 0.0]))
+        sky = paint_sky(self.height, self.width, self.camera_matrix, pose, self._light, self._grain, under)
         canvas = Canvas(sky, self.camera_matrix, pose, self._light)
         homographies = canvas.project(patches)
         canvas.paint(patches, homographies, range(len(level)))

@@ -13,18 +13,20 @@ import numpy as np
 class Texture:
     """Pixels (h,w,3) rgb or (h,w,4) rgb and coverage, uint8, with reductions by powers of two along each axis.
 
-    Colours are not premultiplied, so those of transparent pixels matter beside opaque ones.
+    Colours are not premultiplied, so those of transparent pixels matter beside opaque ones. Where coverage exceeds
+    ``solid_above`` the surface counts as there: half as a rule, less for railings, which are labelled as if closed.
     """
 
-    def __init__(self, pixels: np.ndarray) -> None:
+    def __init__(self, pixels: np.ndarray, solid_above: int = 127) -> None:
         self.pixels = np.ascontiguousarray(pixels)
+        self.solid_above = solid_above
         self.masked = pixels.shape[2] == 4
         self._levels: Dict[Tuple[int, int], np.ndarray] = {(0, 0): self.pixels}
 
     @property
     def mirrored(self) -> Texture:
         """The texture with left and right exchanged."""
-        return Texture(self.pixels[:, ::-1])
+        return Texture(self.pixels[:, ::-1], self.solid_above)
 
     def level(self, across: int, down: int) -> np.ndarray:
         """The texture reduced by 2 ** across in width and 2 ** down in height, kept once made."""
@@ -64,6 +66,13 @@ class Sketch:
     def ring(self, centre: Tuple[float, float], radius: float, width: float, rgb: Sequence[float]) -> None:
         thick = max(1, round(width * self.scale))
         cv2.circle(self.canvas, self._rounded(centre), round(radius * self.scale), self._colour(rgb), thick)
+
+    def text(self, text: str, left: float, bottom: float, size: float, rgb: Sequence[float]) -> None:
+        """Letters about ``size`` metres high from a lower left corner."""
+        scale = size * self.scale / 22.0
+        corner = self._rounded((left, bottom))
+        thick = max(1, round(scale * 2.4))
+        cv2.putText(self.canvas, text, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, self._colour(rgb), thick)
 
     def line(self, points: Sequence[Tuple[float, float]], width: float, rgb: Sequence[float]) -> None:
         pixels = np.rint([self._pixel(p) for p in points]).astype(np.int32)

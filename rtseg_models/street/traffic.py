@@ -15,7 +15,7 @@ from .cars import build_car, footprint
 from .ground import KERB_M
 from .layout import Plan
 from .light import Light
-from .patch import Patch, Patches, light_patches, upright
+from .patch import Patch, Patches, light_patches
 from .people import CYCLIST_SIZE_M, PEDESTRIAN_SIZE_M, riding_person, walking_person
 from .texture import Texture
 
@@ -72,17 +72,26 @@ class Traffic:
 
     def _people(self, rng: np.random.Generator, plan: Plan, light: Light) -> None:
         kinds = [[_standing(t, PEDESTRIAN_SIZE_M, PEDESTRIAN, light) for t in walking_person(rng)] for _ in range(5)]
-        for z in _spread(rng, int(rng.integers(8, 26)), 0.5):
+        for z in _spread(rng, int(rng.integers(8, 22)), 0.5):
             side = -1 if rng.random() < 0.5 else 1
-            x = plan.kerb(side) + side * rng.uniform(0.7, max(0.9, plan.pavement[side > 0] - 0.4))
+            room = max(1.0, plan.pavement[side > 0] - 0.5)
+            x = plan.kerb(side) + side * rng.uniform(0.8, room)
             speed = float(rng.choice([-1, 1]) * rng.uniform(0.7, 1.6))
-            self._add(kinds[int(rng.integers(len(kinds)))], x, KERB_M, z, speed, 7.0, (0.5, 0.5))
+            for companion in range(int(rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1]))):
+                beside = x - side * min(0.55 * companion, abs(x - plan.kerb(side)) - 0.4)
+                poses = kinds[int(rng.integers(len(kinds)))]
+                self._add(poses, beside, KERB_M, z + 0.3 * companion, speed, 7.0, (0.5, 0.5))
 
     def _cyclists(self, rng: np.random.Generator, plan: Plan, light: Light, cruise: float) -> None:
-        for z in _spread(rng, int(rng.integers(1, 6)), 5.0):
-            sideways = bool(rng.random() < 0.5)
+        for z in _spread(rng, int(rng.integers(2, 8)), 5.0):
+            sideways = bool(rng.random() < 0.65)
             side = -1 if rng.random() < 0.6 else 1
-            poses = [_standing(t, CYCLIST_SIZE_M, BICYCLIST, light) for t in riding_person(rng, sideways)]
+            # The right side of those who ride away, three quarters from behind; the left of those who come.
+            sprites = riding_person(rng, sideways)
+            turn = math.radians(rng.uniform(30, 55)) if sideways else 0.0
+            if side > 0:
+                sprites = [s.mirrored for s in sprites]
+            poses = [_standing(s, CYCLIST_SIZE_M, BICYCLIST, light, turn) for s in sprites]
             speed = -side * rng.uniform(0.7, 0.95) * cruise
             self._add(poses, side * (plan.lane - 0.55), 0.0, z, float(speed), 5.0, (0.4, 1.6))
 
@@ -99,9 +108,12 @@ class Traffic:
         self.movers.append(Mover(poses, float(x), y, start, speed, pace, *shade))
 
 
-def _standing(texture: Texture, size_m: Tuple[float, float], label: int, light: Light) -> Patches:
-    edges = upright(0.0, 0.0, size_m[0], size_m[1], 0.0)
-    return light_patches([Patch(**edges, texture=texture, label=label, matt=True, tint=(0.9,) * 3)], light)
+def _standing(texture: Texture, size_m: Tuple[float, float], label: int, light: Light, turn: float = 0.0) -> Patches:
+    """A sprite on the origin, its right edge turned away by an angle in radians."""
+    width, height = size_m
+    across = width * np.array([math.cos(turn), 0.0, math.sin(turn)])
+    edges = (np.array([0.0, height, 0.0]) - across / 2, across, np.array([0.0, -height, 0.0]))
+    return light_patches([Patch(*edges, texture=texture, label=label, matt=True, tint=(0.9,) * 3)], light)
 
 
 def _spread(rng: np.random.Generator, count: int, apart: float) -> List[float]:

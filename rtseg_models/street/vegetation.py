@@ -55,7 +55,7 @@ def bare_tree(rng: np.random.Generator, grain: Grain) -> Texture:
     """A winter tree: branches to the twig, with a veil of the finest ones."""
     pad = _trunk(rng, 0.3)
     tips = []
-    stack = [(TREE_SIZE_M[0] / 2, TREE_SIZE_M[1] * 0.28, math.pi / 2 + rng.uniform(-0.1, 0.1), 1.7, 0.2)]
+    stack = [(TREE_SIZE_M[0] / 2, TREE_SIZE_M[1] * 0.28, math.pi / 2 + rng.uniform(-0.1, 0.1), 1.45, 0.2)]
     while stack:
         x, y, angle, length, thick = stack.pop()
         end = (x + length * math.cos(angle), y + length * math.sin(angle))
@@ -73,6 +73,7 @@ def bare_tree(rng: np.random.Generator, grain: Grain) -> Texture:
         cv2.circle(veil, (round(x * PX_PER_M), height - round(y * PX_PER_M)), 26, 1.0, -1)
     veil = cv2.blur(veil, (41, 41)) + 0.25 * grain.window(rng, grain.rough, height, width)
     twigs = np.clip((grain.window(rng, grain.white, height, width) + 1.5 * veil - 1.75) * 3.0, 0, 1) * (veil > 0.25)
+    twigs *= _rim(height, width)
     coverage = np.maximum(texture[..., 3] / 255.0, twigs)
     tint = np.array([104, 92, 78], np.float32) * rng.uniform(0.75, 1.05)
     premultiplied = np.where(texture[..., 3:] > 127, texture[..., :3], tint) * coverage[..., None]
@@ -106,6 +107,14 @@ def _trunk(rng: np.random.Generator, top: float) -> Sketch:
     dark = [c * 0.7 for c in BARK]
     pad.polygon([(middle + 0.3 * foot, 0.0), right, (middle + 0.6 * foot, high), (middle + 0.2 * foot, high)], dark)
     return pad
+
+
+def _rim(height: int, width: int) -> np.ndarray:
+    """One inside, falling to zero towards the left, right and upper edges (h,w)."""
+    reach = 0.9 * PX_PER_M
+    rows = np.arange(height)[:, None] / reach
+    columns = np.minimum(np.arange(width), np.arange(width)[::-1])[None, :] / reach
+    return np.asarray(np.clip(np.minimum(rows, columns), 0, 1))
 
 
 def _finish(premultiplied: np.ndarray, coverage: np.ndarray) -> Texture:
