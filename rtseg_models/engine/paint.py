@@ -4,26 +4,34 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Optional, Sequence
 
 import cv2
 import numpy as np
 
 from ..labels import Rgb
+from . import kernels
 
 
-def colourise(labels: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Labels (H,W) uint8 to colours (H,W,k) uint8 by a (256,k) uint8 table."""
-    return np.take(table, labels, axis=0)
+def colourise(labels: np.ndarray, table: np.ndarray, out: Optional[np.ndarray] = None) -> np.ndarray:
+    """Labels (H,W) uint8 to colours (H,W,3) uint8 by a (256,3) uint8 table; into ``out`` where given."""
+    if out is None:
+        out = np.empty((*labels.shape, 3), np.uint8)
+    kernels.colourise(np.ascontiguousarray(labels), table, out)
+    return out
 
 
-def blend(rgb: np.ndarray, labels: np.ndarray, table: np.ndarray, alpha: float) -> np.ndarray:
-    """Overlay (H,W,3) uint8: ``alpha`` parts colour, the rest image; pixels labelled 255 keep the image."""
-    overlay = cv2.addWeighted(colourise(labels, table), alpha, rgb, 1 - alpha, 0.0)
-    unlabelled = labels == 255
-    if unlabelled.any():
-        overlay[unlabelled] = rgb[unlabelled]
-    return overlay
+def blend(
+    rgb: np.ndarray, labels: np.ndarray, table: np.ndarray, alpha: float, out: Optional[np.ndarray] = None
+) -> np.ndarray:
+    """Overlay (H,W,3) uint8: ``alpha`` parts colour, the rest image; into ``out`` where given.
+
+    ``alpha`` is 0 to 1 and rounded to 1/256. Pixels labelled 255 keep the image.
+    """
+    if out is None:
+        out = np.empty(rgb.shape, np.uint8)
+    kernels.blend(np.ascontiguousarray(rgb), np.ascontiguousarray(labels), table, round(256 * alpha), out)
+    return out
 
 
 def legend(names: Sequence[str], colours: Sequence[Rgb], row_height: int = 28) -> np.ndarray:
