@@ -62,23 +62,17 @@ def decode_image(msg: Any, *, encoding_override: str = '', max_pixels: int = MAX
     is installed. Nothing is read past ``step * rows`` bytes.
     """
     encoding = encoding_override or str(msg.encoding)
-    height, width = int(msg.height), int(msg.width)
-    if height < 1 or width < 1:
-        raise BadFrame('bad_size', f'the image is {height}x{width}; both sides must be at least 1')
-    if height * width > max_pixels:
-        raise BadFrame(
-            'too_large', f'the image is {height}x{width}, more than the {max_pixels} pixels that are allowed'
-        )
+    height, width = frame_size(msg, max_pixels)
     if encoding in _PACKED:
         return _decode_packed(msg, encoding, height, width)
     if encoding in _MONO16:
         order = '>u2' if msg.is_bigendian else '<u2'
-        values = np.array(_rows(msg, height, 2 * width).view(order), np.uint16, order='C')
+        values = np.array(frame_rows(msg, height, 2 * width).view(order), np.uint16, order='C')
         return _to_rgb(cv2.convertScaleAbs(values, alpha=255 / 65535), cv2.COLOR_GRAY2RGB)
     if encoding in _SEMIPLANAR:
         if height % 2 or width % 2:
             raise BadFrame('bad_size', f'the {encoding} image is {height}x{width}; 4:2:0 needs even sides')
-        return _to_rgb(_rows(msg, height * 3 // 2, width), _SEMIPLANAR[encoding])
+        return _to_rgb(frame_rows(msg, height * 3 // 2, width), _SEMIPLANAR[encoding])
     return _decode_with_cv_bridge(msg, encoding, height, width)
 
 
@@ -88,12 +82,22 @@ def _decode_packed(msg: Any, encoding: str, height: int, width: int) -> np.ndarr
         raise BadFrame('bad_size', f'the {encoding} image is {height}x{width}; 4:2:2 needs an even width')
     if encoding.startswith('bayer') and min(height, width) < 3:
         raise BadFrame('bad_size', f'the {encoding} image is {height}x{width}; a Bayer pattern needs at least 3x3')
-    rows = _rows(msg, height, width * pixel_bytes)
+    rows = frame_rows(msg, height, width * pixel_bytes)
     pixels = rows if pixel_bytes == 1 else _split_pixels(rows, pixel_bytes)
     return pixels if conversion is None else _to_rgb(pixels, conversion)
 
 
-def _rows(msg: Any, count: int, row_bytes: int) -> np.ndarray:
+def frame_size(msg: Any, max_pixels: int) -> Tuple[int, int]:
+    """Height and width of a sensor_msgs/Image; BadFrame where a side is 0 or they hold more than ``max_pixels``."""
+    height, width = int(msg.height), int(msg.width)
+    if height < 1 or width < 1:
+        raise BadFrame('bad_size', f'the image is {height}x{width}; both sides must be at least 1')
+    if height * width > max_pixels:
+        raise BadFrame('too_large', f'the image is {height}x{width}; {max_pixels} pixels are the most that is allowed')
+    return height, width
+
+
+def frame_rows(msg: Any, count: int, row_bytes: int) -> np.ndarray:
     """View (count, row_bytes) uint8 of the message's rows, without their padding."""
     return _span(msg, count, row_bytes).reshape(count, int(msg.step))[:, :row_bytes]
 
