@@ -29,6 +29,7 @@ PAINTS = (
     (54, 82, 128),
     (130, 124, 108),
 )
+RIM_M = 0.03
 DARK, TYRE = (26, 27, 30), (22, 22, 24)
 
 
@@ -65,10 +66,7 @@ def build_car(rng: np.random.Generator, heading: int) -> List[Patch]:
         paint = np.array([198, 200, 200]) if body.roof < 2.5 else np.array([60, 92, 150])
     faces = _faces(body, paint)
     turn = np.array([heading, 1.0, heading])
-    return [
-        f._replace(origin=f.origin * turn, across=f.across * turn, down=f.down * turn)
-        for f in faces
-    ]
+    return [f._replace(origin=f.origin * turn, across=f.across * turn, down=f.down * turn) for f in faces]
 
 
 def footprint(length: float = 4.3, width: float = 1.7) -> np.ndarray:
@@ -92,8 +90,12 @@ def _faces(body: Body, paint: np.ndarray) -> List[Patch]:
         _quad([(-top, roof, s1), (top, roof, s1), (top, roof, r0), (-top, roof, r0)], painted),
         _quad([(-top, roof, r0), (top, roof, r0), (cheek, belt, r1), (-cheek, belt, r1)], glass),
         _quad([(top, roof, s1), (-top, roof, s1), (-cheek, belt, s0), (cheek, belt, s0)], glass),
-        _quad([(cheek, belt, s0), (-cheek, belt, s0), (-cheek, body.bonnet, front), (cheek, body.bonnet, front)], painted),
-        _quad([(-cheek, belt, r1), (cheek, belt, r1), (cheek, belt - 0.06, back), (-cheek, belt - 0.06, back)], painted),
+        _quad(
+            [(cheek, belt, s0), (-cheek, belt, s0), (-cheek, body.bonnet, front), (cheek, body.bonnet, front)], painted
+        ),
+        _quad(
+            [(-cheek, belt, r1), (cheek, belt, r1), (cheek, belt - 0.06, back), (-cheek, belt - 0.06, back)], painted
+        ),
     ]
     windows = _side_windows(body, paint)
     faces.append(_quad([(-top, roof, s1), (-top, roof, r0), (-cheek, belt, r1), (-cheek, belt, s0)], windows))
@@ -102,12 +104,14 @@ def _faces(body: Body, paint: np.ndarray) -> List[Patch]:
     faces.append(_sprite((-half, belt, front), (-half, belt, back), side))
     faces.append(_sprite((half, belt, back), (half, belt, front), side.mirrored))
     faces.append(_sprite((-half, belt - 0.03, back), (half, belt - 0.03, back), _end(body, paint, rear=True)))
-    faces.append(_sprite((half, body.bonnet + 0.04, front), (-half, body.bonnet + 0.04, front), _end(body, paint, rear=False)))
+    faces.append(
+        _sprite((half, body.bonnet + 0.04, front), (-half, body.bonnet + 0.04, front), _end(body, paint, rear=False))
+    )
     return faces
 
 
 def _quad(corners: Sequence[Tuple[float, float, float]], texture: Texture) -> Patch:
-    """Face with corners clockwise as seen: top left, top right, bottom right, bottom left; the edges along are parallel."""
+    """Face with corners clockwise as seen, from the top left; upper and lower edge are parallel."""
     a, b, c, d = (np.array(p, float) for p in corners)
     across = c - d if np.linalg.norm(c - d) > np.linalg.norm(b - a) else b - a
     down = (c + d) / 2 - (a + b) / 2
@@ -119,8 +123,12 @@ def _quad(corners: Sequence[Tuple[float, float, float]], texture: Texture) -> Pa
 
 
 def _sprite(top_left: Tuple[float, float, float], top_right: Tuple[float, float, float], texture: Texture) -> Patch:
-    """Upright face down to the ground."""
+    """Upright face down to the ground, a little larger than its corners say: a sprite's rim is transparent."""
     origin, right = np.array(top_left, float), np.array(top_right, float)
+    rim = RIM_M * (right - origin) / np.linalg.norm(right - origin)
+    origin, right = origin - rim, right + rim
+    origin[1] += RIM_M
+    right[1] += RIM_M
     return Patch(origin, right - origin, np.array([0.0, -origin[1], 0.0]), texture, CAR)
 
 
@@ -148,11 +156,9 @@ def _side(body: Body, paint: np.ndarray) -> Texture:
     length, belt = body.length, body.belt
     pad = Sketch(length, belt, PX_PER_M if length < 6 else 48)
     nose = body.bonnet
-    pad.polygon(
-        [(0.0, 0.3), (0.0, nose + 0.03), (length / 2 - body.screen[0], belt), (length, belt)]
-        + [(length, 0.3), (length - 0.3, 0.2), (0.3, 0.2)],
-        paint * 0.95,
-    )
+    upper = [(0.0, 0.3), (0.0, nose + 0.03), (length / 2 - body.screen[0], belt), (length, belt)]
+    lower = [(length, 0.3), (length - 0.3, 0.2), (0.3, 0.2)]
+    pad.polygon(upper + lower, paint * 0.95)
     pad.polygon([(0.1, 0.2), (length - 0.1, 0.2), (length - 0.05, 0.34), (0.05, 0.34)], paint * 0.45)
     pad.line([(0.05, belt * 0.72), (length - 0.05, belt * 0.72)], 0.03, paint * 1.25)
     for x in (0.40, 0.62):
@@ -175,7 +181,10 @@ def _end(body: Body, paint: np.ndarray, rear: bool) -> Texture:
     pad.box(0.1, 0.17, width - 0.1, 0.4, DARK)
     edge = [(0.02, 0.34), (0.0, 0.5), (0.0, top - 0.05), (0.03, top)]
     pad.polygon(edge + [(width - x, y) for x, y in reversed(edge)], paint)
-    pad.polygon([(0.02, 0.26), (0.02, 0.46), (width - 0.02, 0.46), (width - 0.02, 0.26), (width - 0.15, 0.2), (0.15, 0.2)], paint * 0.7)
+    pad.polygon(
+        [(0.02, 0.26), (0.02, 0.46), (width - 0.02, 0.46), (width - 0.02, 0.26), (width - 0.15, 0.2), (0.15, 0.2)],
+        paint * 0.7,
+    )
     pad.line([(0.05, 0.47), (width - 0.05, 0.47)], 0.02, paint * 0.4)
     middle = width / 2
     for side in (-1, 1):

@@ -47,4 +47,4 @@ def _curves(rng: np.random.Generator, light: Light) -> np.ndarray:
     contrast = rng.uniform(0.0, 0.5)
     y = np.clip(y, 0, 1)
     y = (1 - contrast) * y + contrast * y * y * (3 - 2 * y)
-    return np.rint(np.clip(y, 0, 1) * 255).astype(np.uint8)[None]
+    return np.asarray(np.rint(y * 255), np.uint8)[None]

@@ -25,6 +25,7 @@ def pole_texture(grey: float) -> Texture:
 
 
 def pole(x: float, z: float, height: float, width: float, texture: Texture, ground: float) -> Patch:
+    """A shaft of a height and width in metres, standing at ``ground``."""
     return Patch(*upright(x, z, width, ground + height, ground), texture=texture, label=POLE, matt=True)
 
 
@@ -72,7 +73,9 @@ def sign_textures(rng: np.random.Generator) -> List[Texture]:
     return signs
 
 
-def sign(x: float, z: float, pole_grey: Texture, face: Texture, size: float, height: float, ground: float) -> List[Patch]:
+def sign(
+    x: float, z: float, pole_grey: Texture, face: Texture, size: float, height: float, ground: float
+) -> List[Patch]:
     """A sign with its upper edge ``height`` above the ground, on its pole."""
     edges = upright(x, z - 0.06, size, ground + height, ground + height - size)
     return [pole(x, z, height - 0.05, 0.08, pole_grey, ground), Patch(*edges, texture=face, label=SIGN, matt=True)]
@@ -90,6 +93,7 @@ def light_texture(lit: int) -> Texture:
 
 
 def traffic_light(x: float, z: float, pole_grey: Texture, face: Texture, ground: float) -> List[Patch]:
+    """A signal head on its pole."""
     edges = upright(x, z - 0.07, 0.5, ground + 3.4, ground + 2.3)
     return [pole(x, z, 3.2, 0.11, pole_grey, ground), Patch(*edges, texture=face, label=SIGN, matt=True)]
 

@@ -118,4 +118,5 @@ def zebra(z: float, kerbs: Tuple[float, float]) -> List[np.ndarray]:
 
 
 def stop_line(z: float, x0: float, x1: float) -> List[np.ndarray]:
+    """The line at which to wait, from x0 to x1."""
     return [rectangle(x0, x1, z, z + 0.3)]

@@ -14,8 +14,8 @@ from . import furniture as f
 from .cars import build_car, footprint
 from .facades import Facade, build_facade
 from .ground import KERB_M, stop_line, zebra
-from .light import Light
 from .houses import BUILDING_ID, house
+from .light import Light
 from .noise import Grain
 from .patch import Patch, Patches, light_patches, upright, wall
 from .texture import Texture
@@ -46,6 +46,7 @@ class Plan:
 
 
 def draw_plan(rng: np.random.Generator) -> Plan:
+    """A plan: narrow or wide, built up on both sides as a rule, with or without parked cars and trees."""
     open_side = rng.random(2) < 0.25
     parking = [float(rng.uniform(2.0, 2.3)) if rng.random() < 0.5 else 0.0 for _ in range(2)]
     pavement = [float(rng.uniform(1.8, 4.5)) for _ in range(2)]

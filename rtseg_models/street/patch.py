@@ -62,10 +62,10 @@ class Patches:
     def __len__(self) -> int:
         return len(self.textures)
 
-    def moved(self, offset: Sequence[float]) -> Patches:
+    def moved(self, offset: np.ndarray) -> Patches:
         """The same patches elsewhere."""
         frames = self.frames.copy()
-        frames[:, :, 2] += np.asarray(offset)
+        frames[:, :, 2] += offset
         return replace(self, frames=frames)
 
 
@@ -104,17 +104,13 @@ def join(parts: Sequence[Patches]) -> Patches:
 
 def upright(x: float, z: float, width: float, top: float, bottom: float) -> Rect:
     """Upright rectangle across the street, seen from its start, centred on x."""
-    return Rect(
-        np.array([x - width / 2, top, z]), np.array([width, 0.0, 0.0]), np.array([0.0, bottom - top, 0.0])
-    )
+    return Rect(np.array([x - width / 2, top, z]), np.array([width, 0.0, 0.0]), np.array([0.0, bottom - top, 0.0]))
 
 
 def wall(side: int, x: float, z0: float, z1: float, top: float, bottom: float) -> Rect:
     """Upright rectangle along the street from z0 to z1, seen from its middle; ``side`` -1 left, +1 right."""
     first, last = (z0, z1) if side < 0 else (z1, z0)
-    return Rect(
-        np.array([x, top, first]), np.array([0.0, 0.0, last - first]), np.array([0.0, bottom - top, 0.0])
-    )
+    return Rect(np.array([x, top, first]), np.array([0.0, 0.0, last - first]), np.array([0.0, bottom - top, 0.0]))
 
 
 def _normal(patch: Patch) -> np.ndarray:

@@ -15,9 +15,21 @@ PX_PER_M = 128
 PHASES = 4
 """Sprites of one step or turn of the pedals."""
 
-COATS = ((30, 32, 40), (52, 44, 38), (70, 24, 28), (36, 48, 74), (26, 26, 26), (96, 88, 74), (44, 58, 44), (150, 146, 140))
+COATS = (
+    (30, 32, 40),
+    (52, 44, 38),
+    (70, 24, 28),
+    (36, 48, 74),
+    (26, 26, 26),
+    (96, 88, 74),
+    (44, 58, 44),
+    (150, 146, 140),
+)
 TROUSERS = ((32, 34, 44), (24, 24, 28), (52, 56, 72), (70, 64, 54))
-SKIN, HAIR = ((196, 152, 128), (150, 106, 82), (214, 172, 148)), ((40, 30, 24), (84, 60, 40), (28, 26, 26), (150, 140, 130))
+SKIN, HAIR = (
+    ((196, 152, 128), (150, 106, 82), (214, 172, 148)),
+    ((40, 30, 24), (84, 60, 40), (28, 26, 26), (150, 140, 130)),
+)
 
 PEDESTRIAN_SIZE_M = (1.1, 1.9)
 CYCLIST_SIZE_M = (2.0, 1.9)
@@ -41,7 +53,10 @@ def walking_person(rng: np.random.Generator) -> List[Texture]:
             pad.line([(x + side * 0.09, 0.9), (x + side * 0.11, 0.48 + lift), (foot, 0.1 + lift)], 0.15, trousers)
             pad.ellipse((foot, 0.05 + lift), (0.07, 0.05), (24, 22, 22))
         hem = 0.62 if long_coat else 0.84
-        pad.polygon([(x - 0.20, hem), (x + 0.20, hem), (x + 0.23, 1.42), (x + 0.12, 1.52), (x - 0.12, 1.52), (x - 0.23, 1.42)], coat)
+        pad.polygon(
+            [(x - 0.20, hem), (x + 0.20, hem), (x + 0.23, 1.42), (x + 0.12, 1.52), (x - 0.12, 1.52), (x - 0.23, 1.42)],
+            coat,
+        )
         pad.polygon([(x + 0.05, hem), (x + 0.20, hem), (x + 0.23, 1.42), (x + 0.12, 1.5)], coat * 0.75)
         for side in (-1, 1):
             hand = (x + side * (0.29 + 0.03 * swing), 0.86 + 0.04 * swing * side)
@@ -65,9 +80,7 @@ def riding_person(rng: np.random.Generator, sideways: bool) -> List[Texture]:
     return [draw(2 * math.pi * phase / PHASES, coat, trousers, skin, hair) for phase in range(PHASES)]
 
 
-def _from_the_side(
-    angle: float, coat: np.ndarray, trousers: np.ndarray, skin: np.ndarray, hair: np.ndarray
-) -> Texture:
+def _from_the_side(angle: float, coat: np.ndarray, trousers: np.ndarray, skin: np.ndarray, hair: np.ndarray) -> Texture:
     pad = Sketch(*CYCLIST_SIZE_M, PX_PER_M)
     rear, front, pedals, saddle, bar = (0.45, 0.34), (1.52, 0.34), (0.92, 0.30), (0.78, 0.92), (1.36, 1.00)
     frame = (60, 40, 44)
@@ -101,7 +114,9 @@ def _from_behind(angle: float, coat: np.ndarray, trousers: np.ndarray, skin: np.
         pad.line([(x + side * 0.10, 0.95), (x + side * 0.17, 0.66 + lift), foot], 0.15, trousers)
         pad.ellipse(foot, (0.07, 0.05), (24, 22, 22))
         pad.line([(x + side * 0.18, 1.40), (x + side * 0.29, 1.16), (x + side * 0.25, 1.0)], 0.10, coat * 0.85)
-    pad.polygon([(x - 0.19, 0.88), (x + 0.19, 0.88), (x + 0.22, 1.40), (x + 0.1, 1.5), (x - 0.1, 1.5), (x - 0.22, 1.40)], coat)
+    pad.polygon(
+        [(x - 0.19, 0.88), (x + 0.19, 0.88), (x + 0.22, 1.40), (x + 0.1, 1.5), (x - 0.1, 1.5), (x - 0.22, 1.40)], coat
+    )
     pad.ellipse((x, 1.63), (0.11, 0.13), skin)
     pad.ellipse((x, 1.67), (0.12, 0.11), hair)
     return pad.finish()

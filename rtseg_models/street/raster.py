@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from typing import Optional, Sequence, Tuple
+from typing import Iterable, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from .camera import Pose
 from .light import Light
 from .patch import Patches
-from .texture import Texture
+from .texture import Rgb, Texture
 
 NEAR_M = 0.3
 SHIFT = 4  # binary digits of fractions in OpenCV's polygon coordinates
@@ -36,6 +36,8 @@ class Canvas:
         self.projection = matrix @ pose.rotation
         self.position = pose.position
         self.light = light
+        # Where a surface meets the ground, its soft edge reaches half a pixel below it: tolerance in 1/m for colours.
+        self.soft = np.float32(0.5 / matrix[0, 0])
 
     def project(self, patches: Patches) -> np.ndarray:
         """Homographies (n,3,3) from patch units to the image; the third coordinate is the depth in metres."""
@@ -43,7 +45,7 @@ class Canvas:
         frames[:, :, 2] -= self.position
         return np.asarray(self.projection @ frames)
 
-    def paint(self, patches: Patches, homographies: np.ndarray, order: Sequence[int]) -> None:
+    def paint(self, patches: Patches, homographies: np.ndarray, order: Iterable[int]) -> None:
         """Paint patches in the given order; nearer surfaces that are there already stay."""
         determinants = np.linalg.det(homographies)
         for i in order:
@@ -54,7 +56,7 @@ class Canvas:
             if box is not None:
                 self._paint_one(patches, int(i), homographies[i], polygon, box)
 
-    def decal(self, polygons: Sequence[np.ndarray], rgb: Sequence[float], opacity: float, soft_px: int = 0) -> None:
+    def decal(self, polygons: Sequence[np.ndarray], rgb: Rgb, opacity: float, soft_px: int = 0) -> None:
         """Tint what lies below world polygons (n,3), which do not change surface or depth."""
         mask = np.zeros((self.height, self.width), np.uint8)
         touched = False
@@ -96,7 +98,8 @@ class Canvas:
         rows = plane[1] * np.arange(top, bottom) + plane[2]
         nearness = np.add.outer(rows, plane[0] * np.arange(left, right)).astype(np.float32)
         roi = np.s_[top:bottom, left:right]
-        visible = nearness > self.inverse_depth[roi]
+        visible = nearness + self.soft > self.inverse_depth[roi]
+        _drop_overshoot(visible, nearness, polygon @ plane[:2] + plane[2])
         if not visible.any():
             return
         colours = _sample(texture, homography, inverse, polygon, box, patches.repeats[i])
@@ -106,7 +109,7 @@ class Canvas:
             coverage = np.zeros(visible.shape, np.uint8)
             cv2.fillPoly(coverage, [_fixed(polygon - (left, top))], 255, cv2.LINE_AA, SHIFT)
         coverage *= visible
-        solid = coverage > texture.solid_above
+        solid = (coverage > texture.solid_above) & (nearness > self.inverse_depth[roi])
         distance = 1.0 / max(float(nearness.mean()), 1e-4)
         lit = cv2.transform(colours[..., :3], self._shading(patches.gains[i], distance))
         weight = coverage.astype(np.float32) * np.float32(1 / 255)
@@ -124,7 +127,7 @@ def far_to_near(patches: Patches, position: np.ndarray) -> np.ndarray:
     """Indices in painting order: by layer, then far patches first."""
     frames = patches.frames
     centres = frames[:, :, 2] + 0.5 * (frames[:, :, 0] + frames[:, :, 1])
-    return np.lexsort((-np.linalg.norm(centres - position, axis=1), patches.layers))
+    return np.asarray(np.lexsort((-np.linalg.norm(centres - position, axis=1), patches.layers)))
 
 
 def clip_near(outline: np.ndarray, homography: np.ndarray) -> np.ndarray:
@@ -148,7 +151,18 @@ def clip_near_points(points: np.ndarray) -> np.ndarray:
 
 
 def _fixed(polygon: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(polygon, -30000, 30000) * (1 << SHIFT)).astype(np.int32)
+    """A polygon as OpenCV's fixed point, far corners pulled in to where its arithmetic still holds."""
+    scaled = np.clip(polygon, -30000, 30000) * (1 << SHIFT)
+    return np.asarray(np.rint(scaled), np.int32)
+
+
+def _drop_overshoot(visible: np.ndarray, nearness: np.ndarray, corners: np.ndarray) -> None:
+    """Clear edge pixels whose ray meets a nearly edge-on plane far outside the polygon with these corners."""
+    low, high = corners.min() * 0.98, corners.max() * 1.02
+    if nearness[:: len(nearness) - 1 or 1, :: nearness.shape[1] - 1 or 1].max() > high:
+        visible &= nearness < high
+    if nearness[:: len(nearness) - 1 or 1, :: nearness.shape[1] - 1 or 1].min() < low:
+        visible &= nearness > low
 
 
 def _footprint(inverse: np.ndarray, polygon: np.ndarray, box: Box) -> Tuple[float, float]:
@@ -201,4 +215,3 @@ def _sharpen(coverage: np.ndarray, texture: Texture, inverse: np.ndarray, polygo
         return np.ascontiguousarray(coverage)
     k = min(enlargement, 8.0)
     return np.asarray(cv2.convertScaleAbs(np.maximum(coverage, int(127.5 - 127.5 / k)), alpha=k, beta=127.5 * (1 - k)))
-

@@ -23,7 +23,7 @@ SKYLINE_M, SKYLINE_WIDTH_M, SKYLINE_HEIGHT_M = 190.0, 560.0, 28.0
 def paint_sky(
     height: int, width: int, matrix: np.ndarray, pose: Pose, light: Light, grain: Grain, ground: np.ndarray
 ) -> np.ndarray:
-    """Sky (H,W,3) uint8 above the horizon, the ``ground`` rgb (3,) below, where soft edges of the ground let it through."""
+    """Sky (H,W,3) uint8 above the horizon; below it the ``ground`` rgb (3,), which soft edges may let through."""
     rows, columns = np.mgrid[0 : height + STEP : STEP, 0 : width + STEP : STEP].astype(np.float32)
     inverse = np.linalg.inv(matrix @ pose.rotation).astype(np.float32)
     x, y, z = (inverse[k, 0] * columns + inverse[k, 1] * rows + inverse[k, 2] for k in range(3))
@@ -43,7 +43,7 @@ def paint_sky(
 
 
 def _sample(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return cv2.remap(tile, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    return np.asarray(cv2.remap(tile, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP))
 
 
 def skyline(rng: np.random.Generator, grain: Grain) -> List[Patch]:

@@ -62,7 +62,11 @@ class Street:
         self._grain = Grain(rng)
         stock = Stock(rng, self._grain)
         self._maker = BlockMaker(seed, self._plan, stock, self._light)
-        self._tiles = tuple(make(rng, self._grain) for make in (ground.asphalt_tile, ground.slab_tile, grass_tile))
+        self._tiles = (
+            ground.asphalt_tile(rng, self._grain),
+            ground.slab_tile(rng, self._grain),
+            grass_tile(rng, self._grain),
+        )
         self._traffic = Traffic(rng, self._plan, self._light, self._drive.speed)
         self._skyline = light_patches(skyline(rng, self._grain), self._light)
         self._lines = float(rng.random())
@@ -101,8 +105,10 @@ class Street:
         first = int(np.floor(along / BLOCK_M)) - 1
         blocks = [self._block(first + k) for k in range(BLOCKS_AHEAD + 1)]
         moving, contacts = self._traffic.at(time_s, along)
-        level = light_patches(ground.ground_patches(along, *self._edges(), self._tiles), self._light)  # type: ignore[arg-type]
-        patches = join([level, self._skyline.moved((0, 0, along + SKYLINE_M)), *(b.patches for b in blocks), *moving])
+        level = light_patches(ground.ground_patches(along, *self._edges(), self._tiles), self._light)
+        patches = join(
+            [level, self._skyline.moved(np.array([0.0, 0.0, along + SKYLINE_M])), *(b.patches for b in blocks), *moving]
+        )
         under = self._tiles[0].pixels.mean(axis=(0, 1)) * self._light.gain(np.array([0.0, 1.0, 0.0]))
         sky = paint_sky(self.height, self.width, self.camera_matrix, pose, self._light, self._grain, under)
         canvas = Canvas(sky, self.camera_matrix, pose, self._light)

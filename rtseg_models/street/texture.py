@@ -4,10 +4,15 @@
 
 from __future__ import annotations
 
-from typing import Dict, Sequence, Tuple
+from typing import Dict, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
+
+Rgb = Union[Sequence[float], np.ndarray]
+"""A colour, 0..255, red first."""
+
+Points = Sequence[Tuple[float, float]]
 
 
 class Texture:
@@ -38,7 +43,7 @@ class Texture:
         return self._levels[key]
 
 
-def flat_texture(rgb: Sequence[float]) -> Texture:
+def flat_texture(rgb: Rgb) -> Texture:
     """A texture of one colour, 0..255."""
     return Texture(np.full((2, 2, 3), np.clip(rgb, 0, 255), np.uint8))
 
@@ -52,29 +57,29 @@ class Sketch:
         self.height_m = height_m
         self.canvas = np.zeros((2 * self.size[0], 2 * self.size[1], 4), np.uint8)
 
-    def polygon(self, points: Sequence[Tuple[float, float]], rgb: Sequence[float]) -> None:
+    def polygon(self, points: Points, rgb: Rgb) -> None:
         pixels = np.rint([self._pixel(p) for p in points]).astype(np.int32)
         cv2.fillPoly(self.canvas, [pixels], self._colour(rgb))
 
-    def box(self, left: float, bottom: float, right: float, top: float, rgb: Sequence[float]) -> None:
+    def box(self, left: float, bottom: float, right: float, top: float, rgb: Rgb) -> None:
         self.polygon([(left, bottom), (right, bottom), (right, top), (left, top)], rgb)
 
-    def ellipse(self, centre: Tuple[float, float], radii: Tuple[float, float], rgb: Sequence[float]) -> None:
+    def ellipse(self, centre: Tuple[float, float], radii: Tuple[float, float], rgb: Rgb) -> None:
         axes = tuple(max(1, round(r * self.scale)) for r in radii)
         cv2.ellipse(self.canvas, self._rounded(centre), axes, 0, 0, 360, self._colour(rgb), -1)
 
-    def ring(self, centre: Tuple[float, float], radius: float, width: float, rgb: Sequence[float]) -> None:
+    def ring(self, centre: Tuple[float, float], radius: float, width: float, rgb: Rgb) -> None:
         thick = max(1, round(width * self.scale))
         cv2.circle(self.canvas, self._rounded(centre), round(radius * self.scale), self._colour(rgb), thick)
 
-    def text(self, text: str, left: float, bottom: float, size: float, rgb: Sequence[float]) -> None:
+    def text(self, text: str, left: float, bottom: float, size: float, rgb: Rgb) -> None:
         """Letters about ``size`` metres high from a lower left corner."""
         scale = size * self.scale / 22.0
         corner = self._rounded((left, bottom))
         thick = max(1, round(scale * 2.4))
         cv2.putText(self.canvas, text, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, self._colour(rgb), thick)
 
-    def line(self, points: Sequence[Tuple[float, float]], width: float, rgb: Sequence[float]) -> None:
+    def line(self, points: Points, width: float, rgb: Rgb) -> None:
         pixels = np.rint([self._pixel(p) for p in points]).astype(np.int32)
         cv2.polylines(self.canvas, [pixels], False, self._colour(rgb), max(1, round(width * self.scale)))
 
@@ -99,7 +104,7 @@ class Sketch:
         return round(column), round(row)
 
     @staticmethod
-    def _colour(rgb: Sequence[float]) -> Tuple[float, ...]:
+    def _colour(rgb: Rgb) -> Tuple[float, ...]:
         return (*(float(np.clip(c, 0, 255)) for c in rgb), 255.0)
 
 

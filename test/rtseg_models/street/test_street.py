@@ -101,7 +101,7 @@ def test_every_pixel_lies_on_its_surface(seed: int) -> None:
 
 def test_a_surface_has_one_label(street: Street) -> None:
     frame = street.frame(12)
-    surface, planes = street.geometry(12)
+    surface, _ = street.geometry(12)
     for label in range(len(CAMVID)):
         ids = np.unique(surface[frame.label == label])
         others = np.unique(surface[frame.label != label])
