@@ -1,0 +1,71 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the processes beside the segmentation node share: signals, the transport profile, refusals and exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+
+import rclpy
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from rtseg_models.errors import RtsegError, UsageError
+
+from .transport import make_room_for_images
+
+Declaration = Tuple[Any, str, Optional[Tuple[float, float]]]
+"""Default, description and inclusive range of a parameter."""
+
+
+def run(name: str, arguments: Optional[List[str]], serve: Callable[[threading.Event], None]) -> int:
+    """Initialise rclpy, ``serve`` until it returns, and give the exit code; SIGINT and SIGTERM set the event."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    make_room_for_images(os.environ)
+    try:
+        _initialise(sys.argv if arguments is None else arguments)
+        serve(stop)
+    except RtsegError as error:
+        print(f'{name}: {error}', file=sys.stderr)
+        return error.exit_code
+    finally:
+        rclpy.try_shutdown()
+    return 0
+
+
+def declare(node: Node, declarations: Mapping[str, Declaration]) -> Dict[str, Any]:
+    """Declare read-only parameters and give their values; UsageError says which one cannot be had."""
+    values = {}
+    for name, (default, description, bounds) in declarations.items():
+        descriptor = ParameterDescriptor(description=description, read_only=True)
+        limits = ''
+        if bounds:
+            limits = f' from {bounds[0]:.10g} to {bounds[1]:.10g}'
+            if isinstance(default, int):
+                descriptor.integer_range = [IntegerRange(from_value=int(bounds[0]), to_value=int(bounds[1]))]
+            else:
+                descriptor.floating_point_range = [FloatingPointRange(from_value=bounds[0], to_value=bounds[1])]
+        try:
+            values[name] = node.declare_parameter(name, default, descriptor).value
+        except (InvalidParameterValueException, InvalidParameterTypeException) as error:
+            kind = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text'}[type(default)]
+            raise UsageError(f'Parameter {name!r} needs {kind}{limits}: {error}') from error
+    return values
+
+
+def _initialise(arguments: List[str]) -> None:
+    try:
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+        unknown = rclpy.utilities.remove_ros_args(arguments)[1:]
+    except Exception as error:  # rclpy raises several types of its own for a bad command line or parameter file
+        raise UsageError(f'bad ROS arguments: {error}') from error
+    if unknown:
+        raise UsageError(f'unknown arguments {" ".join(unknown)!r}; parameters go behind --ros-args, as -p NAME:=VALUE')
