@@ -163,6 +163,11 @@ class Bag:
             if index[topic] % stride == 0:
                 yield self._record(topic, kind, record_time_ns, index[topic], raw)
 
+    def at(self, topic: str, record_time_ns: int) -> Iterator[ImageRecord]:
+        """Images of a topic recorded at one time; their ``index`` means nothing."""
+        for _, kind, time_ns, raw in self._messages([topic], record_time_ns, record_time_ns + 1):
+            yield self._record(topic, kind, time_ns, 0, raw)
+
     def _messages(
         self, topics: Sequence[str], first: Optional[int], last: Optional[int]
     ) -> Iterator[Tuple[str, str, int, Any]]:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import math
 import os
@@ -21,17 +20,25 @@ from rtseg_models.engine.timing import percentiles
 from rtseg_models.metrics import ConfusionMatrix
 
 from . import report_page
+from .machine import processor_name, versions
 from .report_measures import FrameMeter, FrameRecord, figures, stream_digest, total_matrix
 
 TIME_KEYS = ('created', 'fps', 'wall_s', 'stage_ms', 'timing_ms', 'machine')
 """Keys of ``report.json`` that tell about time and machine; all others are equal whenever a run is repeated."""
 
+PARTICIPANTS = ('numpy', 'opencv-python-headless', 'openvino', 'onnxruntime', 'onnxruntime-gpu', 'torch', 'rosbags')
+"""Distributions whose versions the report tells."""
+
 
 @dataclass(frozen=True)
 class Example:
-    """A frame to show: rgb (H,W,3) uint8, labels (H,W) uint8 and, where there is one, truth (H,W) uint8."""
+    """A frame to show: rgb (H,W,3) uint8, labels (H,W) uint8 and, where there is one, truth (H,W) uint8.
 
-    caption: str
+    The truth is in the bundle's ids, 255 where it says nothing. ``title`` and ``detail`` are the caption, plain text.
+    """
+
+    title: str
+    detail: str
     rgb: np.ndarray
     labels: np.ndarray
     truth: Optional[np.ndarray] = None
@@ -206,37 +213,14 @@ def pipeline_settings(pipeline: Pipeline, threads: int) -> Dict[str, Any]:
 
 def machine_facts() -> Dict[str, Any]:
     """Processor, memory and the versions of what takes part in a run."""
-    versions = {}
-    for package in (
-        'numpy',
-        'opencv-python-headless',
-        'openvino',
-        'onnxruntime',
-        'onnxruntime-gpu',
-        'torch',
-        'rosbags',
-    ):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return {
-        'processor': _processor(),
+        'processor': processor_name(),
         'cores': os.cpu_count(),
         'memory_gb': round(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30, 1),
         'system': platform.platform(),
         'python': platform.python_version(),
-        'versions': versions,
+        'versions': versions(PARTICIPANTS),
     }
-
-
-def _processor() -> str:
-    cpuinfo = Path('/proc/cpuinfo')
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding='utf-8', errors='replace').splitlines():
-            if line.startswith(('model name', 'Model')):
-                return line.partition(':')[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def write_json(summary: RunSummary, path: Path) -> None:

@@ -300,7 +300,8 @@ def shots(example: Example, table: np.ndarray) -> str:
         f'<figure><img src="{src}" alt="{name}" loading="lazy"><figcaption>{name}</figcaption></figure>'
         for name, src in images
     )
-    return f'<div class="frame"><p>{example.caption}</p><div class="shots">{figures_html}</div></div>'
+    caption = f'<b>{escape(example.title)}</b> · {escape(example.detail)}'
+    return f'<div class="frame"><p>{caption}</p><div class="shots">{figures_html}</div></div>'
 
 
 def difference(example: Example) -> np.ndarray:

@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The journal of a replay job: what is done, so that it is never done twice.
+
+One JSON value a line: first the job's identity, then the frames of each finished file of masks, each batch closed by a
+line ``{"file": n, "wall_s": s}``, at last ``{"done": ...}``. Lines after the last closing line count as never written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Dict, List, Sequence
+
+from rtseg_models.errors import BundleError, UsageError
+
+from .report_measures import FrameRecord
+
+NAME = 'journal.jsonl'
+
+
+class Journal:
+    """The journal in a job's folder, opened for going on where it ends.
+
+    ``records`` are the frames that are done, ``files`` the number of finished files of masks, ``wall_s`` the time
+    spent, ``done`` what the last line says, None before the job is finished.
+    """
+
+    def __init__(self, folder: Path, identity: Dict[str, Any]) -> None:
+        """Open or begin; UsageError where the journal there is of another job and says which settings differ."""
+        self.path = folder / NAME
+        self.records: List[FrameRecord] = []
+        self.files = 0
+        self.wall_s = 0.0
+        self.done: Any = None
+        identity = json.loads(json.dumps(identity))
+        length = self._read(identity) if self.path.exists() else 0
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open('ab')
+        self._file.truncate(length)
+        if not length:
+            self._append([identity])
+
+    def _read(self, identity: Dict[str, Any]) -> int:
+        """Take in what is whole; the number of bytes it has."""
+        batch: List[FrameRecord] = []
+        position = length = 0
+        with self.path.open('rb') as file:
+            for number, line in enumerate(file):
+                position += len(line)
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    break  # the line under way when the power failed
+                if number == 0:
+                    self._compare(entry, identity)
+                    length = position
+                elif 'done' in entry:
+                    self.done, length = entry['done'], position
+                elif 'file' in entry:
+                    self.records += batch
+                    batch = []
+                    self.files, self.wall_s, length = entry['file'], self.wall_s + entry['wall_s'], position
+                else:
+                    batch.append(FrameRecord.from_json(entry))
+        return length
+
+    def _compare(self, found: Any, identity: Dict[str, Any]) -> None:
+        if not isinstance(found, dict):
+            raise BundleError(f'{self.path}: not the journal of a replay')
+        differing = [k for k in {**identity, **found} if identity.get(k) != found.get(k)]
+        if differing:
+            said = '; '.join(f'{k} was {found.get(k)!r} and is {identity.get(k)!r}' for k in differing)
+            raise UsageError(f'{self.path.parent}: holds another replay ({said}); choose another --out')
+
+    def commit(self, records: Sequence[FrameRecord], files: int, wall_s: float) -> None:
+        """Add frames whose masks are on the disk in the first ``files`` files."""
+        self._append([*(r.to_json() for r in records), {'file': files, 'wall_s': wall_s}])
+        self.records += records
+        self.files = files
+        self.wall_s += wall_s
+
+    def finish(self, facts: Dict[str, Any]) -> None:
+        """Close the job."""
+        self._append([{'done': facts}])
+        self.done = facts
+
+    def _append(self, entries: Sequence[Dict[str, Any]]) -> None:
+        self._file.write(b''.join(json.dumps(e, separators=(',', ':')).encode() + b'\n' for e in entries))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -1,0 +1,124 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""From finished jobs of one bundle to its report, with the frames worth looking at read back from the bags."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from rtseg_models.bundle import Bundle
+
+from .bag import Bag, ImageRecord
+from .image_codec import BadFrame, decode_image
+from .replay_job import JobResult, decode, output_topics
+from .replay_truth import NoTruth
+from .report import Example, RunSummary, bundle_facts, machine_facts
+from .report_measures import FrameRecord, figures
+
+WORST, BEST, SPREAD = 4, 2, 6
+"""How many of the worst and best frames a report shows, and how many where there is no truth."""
+
+
+def summarise(bundle: Bundle, results: Sequence[JobResult], failed: Dict[str, str]) -> RunSummary:
+    """The report of one bundle's jobs in their order; ``failed`` says by bag what went wrong with the others."""
+    job = results[0].job
+    card = bundle.card
+    records = [record for result in results for record in result.records]
+    wall_s = sum(result.wall_s for result in results)
+    bags = [result.job.name for result in results]
+    notes = list(dict.fromkeys(note for result in results for note in result.notes))
+    faults = [f'{bag}: {reason}' for bag, reason in failed.items()]
+    faults += [fault for result in results for fault in result.faults]
+    missing = Counter(r.detail.split(' at ')[0] for r in records if r.detail and not r.dropped)
+    if job.truth is not None:
+        matched = sum(r.confusion is not None for r in records)
+        if not matched:
+            faults.append(f'no frame found its ground truth; for example: {next(iter(missing), "no frame was read")}')
+        elif missing:
+            notes.append(f'{sum(missing.values())} of {len(records)} frames have no ground truth and count for none')
+    return RunSummary(
+        title=bags[0] if len(bags) == 1 else f'{len(bags)} bags',
+        source={
+            'bags': bags,
+            'topics': list(job.topics),
+            'start_s': job.start_s or None,
+            'end_s': job.end_s,
+            'stride': job.stride,
+            'ground_truth': job.truth.name if job.truth else None,
+        },
+        bundle=bundle_facts(bundle),
+        class_names=list(card.class_names),
+        colours=list(card.colours),
+        records=records,
+        wall_s=wall_s,
+        machine=machine_facts(),
+        settings=results[0].settings,
+        evaluable=results[0].evaluable,
+        unmapped=results[0].unmapped,
+        faults=faults,
+        notes=notes,
+        examples=[e for result, chosen in choose(results, card.classes) for e in read_examples(result, chosen, bundle)],
+        created=datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d %H:%M UTC'),
+    )
+
+
+def choose(results: Sequence[JobResult], classes: int) -> List[Tuple[JobResult, List[FrameRecord]]]:
+    """The frames to show by job: the worst and best by their own mean IoU, or some spread over the run."""
+    frames = [(result, record) for result in results for record in result.records if not record.dropped]
+    scored = []
+    for result, record in frames:
+        if record.confusion:
+            scored.append((figures(record.matrix(classes), result.evaluable)[0], result, record))
+    if scored:
+        scored.sort(key=lambda row: (row[0], row[2].stamp_ns))
+        picked = [row[1:] for row in (scored[:WORST] + scored[max(WORST, len(scored) - BEST) :])]
+    else:
+        places = np.unique(np.linspace(0, len(frames) - 1, SPREAD).round().astype(int)) if frames else []
+        picked = [frames[i] for i in places]
+    return [(result, [record for owner, record in picked if owner is result]) for result in results]
+
+
+def read_examples(result: JobResult, chosen: Sequence[FrameRecord], bundle: Bundle) -> List[Example]:
+    """Image, mask and truth of some frames, from the bag, the job's own output and the ground truth."""
+    job = result.job
+    sources = {f'{root}/mask': topic for topic, root in output_topics(job.topics).items()}
+    truth = job.truth.open(Path(job.bag), bundle.card) if job.truth and chosen else None
+    examples: Dict[int, Example] = {}
+    with Bag(Path(job.bag)) as bag, Bag(Path(job.out) / 'masks') as masks:
+        for record in sorted(chosen, key=lambda r: r.record_time_ns):
+            image = _find(bag, sources[record.topic], record)
+            mask = _find(masks, record.topic, record)
+            rgb = decode(image) if image is not None else None
+            if image is None or mask is None or rgb is None or isinstance(rgb, BadFrame):
+                continue
+            label: Optional[np.ndarray] = None
+            if truth is not None and record.confusion is not None:
+                try:
+                    label = truth.find(image)
+                except NoTruth:
+                    continue
+            title, detail = _caption(result, record, bundle)
+            examples[id(record)] = Example(title, detail, rgb, decode_image(mask.message)[:, :, 0], label)
+    if truth is not None:
+        truth.close()
+    return [examples[id(r)] for r in chosen if id(r) in examples]
+
+
+def _find(bag: Bag, topic: str, record: FrameRecord) -> Optional[ImageRecord]:
+    """The message of a frame: its record time narrows the search, its stamp decides."""
+    found = (r for r in bag.at(topic, record.record_time_ns) if r.stamp_ns == record.stamp_ns)
+    return next((replace(r, index=record.index) for r in found), None)
+
+
+def _caption(result: JobResult, record: FrameRecord, bundle: Bundle) -> Tuple[str, str]:
+    detail = f'{record.topic} at {record.stamp_ns / 1e9:.3f} s'
+    if record.confusion is not None:
+        miou, _, right = figures(record.matrix(bundle.card.classes), result.evaluable)
+        detail = f'mean IoU {100 * miou:.1f} %, {100 * right:.1f} % of pixels right · {detail}'
+    return f'{record.bag}, frame {record.index}', detail

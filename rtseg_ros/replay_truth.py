@@ -1,0 +1,245 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Ground truth for a replay: from a label topic or a folder of label images, mapped by class name to a bundle's ids."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Protocol, Tuple, Union
+
+import cv2
+import numpy as np
+
+from rtseg_models.card import Card
+from rtseg_models.datasets.sample import list_images, read_label
+from rtseg_models.errors import BundleError, NotFound, RtsegError, UsageError
+from rtseg_models.labels import CLASS_SETS, UNLABELLED
+
+from .bag import Bag, ImageRecord
+from .compressed_codec import decode_compressed
+from .image_codec import BadFrame, decode_image
+
+LOOKAHEAD = 512
+"""Label messages that may lie between an image and its label in the label topic's order."""
+
+
+class NoTruth(Exception):
+    """A frame that cannot be compared; the message says why."""
+
+
+class Truth(Protocol):
+    """Labels of frames in the bundle's ids (H,W) uint8, 255 = not counted; asked in the order of recording."""
+
+    mapping: ClassMapping
+
+    def find(self, record: ImageRecord) -> np.ndarray:
+        """Label image of a frame; NoTruth where there is none."""
+        ...
+
+    def close(self) -> None:
+        """Close what is open."""
+        ...
+
+
+@dataclass(frozen=True)
+class TruthSpec:
+    """Where the ground truth is (a topic of the same bag or a folder) and in whose ids ('' means the bundle's)."""
+
+    topic: str = ''
+    folder: str = ''
+    classes: str = ''
+
+    @property
+    def name(self) -> str:
+        """The topic or folder, for people."""
+        return self.topic or self.folder
+
+    def open(self, bag: Path, card: Card) -> Truth:
+        """The ground truth of a bag; NotFound, BundleError or UsageError where it cannot be had."""
+        mapping = ClassMapping(card, self.classes)
+        if self.topic:
+            return TopicTruth(bag, self.topic, mapping)
+        return FolderTruth(Path(self.folder), mapping)
+
+
+class ClassMapping:
+    """From the ids of a class set to a bundle's, by name; case and the characters ``_ -`` do not matter.
+
+    ``unmapped`` names the truth's classes that the bundle has not (their pixels are not counted); ``evaluable`` tells
+    for each class of the bundle whether the truth can hold it.
+    """
+
+    def __init__(self, card: Card, classes: str = '') -> None:
+        """``classes`` is the name of a class set, the path of a JSON file like a card's, or '' for the card's own."""
+        names, ignored = _class_names(card, classes)
+        ids = {_plain(name): i for i, name in enumerate(card.class_names)}
+        self._known = np.zeros(256, bool)
+        self._known[[*names, *ignored, UNLABELLED]] = True
+        self._table = np.full(256, UNLABELLED, np.uint8)
+        for i, name in names.items():
+            self._table[i] = ids.get(_plain(name), UNLABELLED)
+        self._ids = sorted(names)
+        self._ignored = sorted({*ignored, UNLABELLED})
+        self.unmapped = [name for name in names.values() if _plain(name) not in ids]
+        have = {_plain(name) for name in names.values()}
+        self.evaluable = [_plain(name) in have for name in card.class_names]
+        if not any(self.evaluable):
+            raise UsageError(
+                f'ground-truth classes {", ".join(names.values())}: none has the name of a class of the bundle '
+                f'({", ".join(card.class_names)}); name the class set with --ground-truth-classes'
+            )
+
+    def __call__(self, labels: np.ndarray, where: str) -> np.ndarray:
+        """Labels (H,W) uint8 in the bundle's ids; BundleError lists ids that the class set has not."""
+        present = np.bincount(labels.ravel(), minlength=256) > 0
+        strange = np.flatnonzero(present & ~self._known).tolist()
+        if strange:
+            raise BundleError(
+                f'{where}: holds ids {strange}, which are no classes of the ground truth (ids {self._ids[0]} to '
+                f'{self._ids[-1]}, ignored {self._ignored}); name its class set with --ground-truth-classes'
+            )
+        return np.asarray(cv2.LUT(labels, self._table))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r'[\s_-]+', ' ', name).strip().lower()
+
+
+def _class_names(card: Card, classes: str) -> Tuple[Dict[int, str], List[int]]:
+    """Class names by id, and the ignored ids."""
+    if not classes:
+        return dict(enumerate(card.class_names)), [card.ignore_id]
+    if classes in CLASS_SETS:
+        return dict(enumerate(CLASS_SETS[classes].names)), [CLASS_SETS[classes].ignore_id]
+    path = Path(classes)
+    if not path.is_file():
+        raise NotFound(f'{classes}: neither a class set ({", ".join(CLASS_SETS)}) nor a file')
+    try:
+        facts: Any = json.loads(path.read_text(encoding='utf-8'))
+        names = {int(row['id']): str(row['name']) for row in facts['classes']}
+        ignored = [int(facts.get('ignore_id', UNLABELLED))]
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise BundleError(
+            f'{path}: expected JSON like {{"classes": [{{"id": 0, "name": "road"}}], "ignore_id": 255}}: {error!r}'
+        ) from error
+    if not names or not all(0 <= i <= UNLABELLED for i in [*names, *ignored]):
+        raise BundleError(f'{path}: expected at least one class, and ids 0 to {UNLABELLED}')
+    return names, ignored
+
+
+class TopicTruth:
+    """Labels from an image topic of the bag (mono8, 8UC1 or PNG), matched by stamp."""
+
+    def __init__(self, bag: Path, topic: str, mapping: ClassMapping) -> None:
+        self._bag = Bag(bag)
+        self._bag.require_images([topic])
+        self._labels = self._bag.images([topic])
+        self.mapping = mapping
+        self._ahead: OrderedDict[int, Union[bytes, str]] = OrderedDict()
+
+    def find(self, record: ImageRecord) -> np.ndarray:
+        waiting = self._ahead.pop(record.stamp_ns, None)
+        if waiting is not None:
+            return self._unpack(waiting, record)
+        while sum(stamp > record.stamp_ns for stamp in self._ahead) < LOOKAHEAD:
+            label = next(self._labels, None)
+            if label is None:
+                break
+            if label.stamp_ns == record.stamp_ns:
+                return self.mapping(label_ids(label), f'label at stamp {label.stamp_ns}')
+            self._keep(label)
+        raise NoTruth(f'no label with stamp {record.stamp_ns}')
+
+    def _keep(self, label: ImageRecord) -> None:
+        """Hold a label for a later frame, packed: a street's labels shrink to a fiftieth."""
+        try:
+            self._ahead[label.stamp_ns] = cv2.imencode('.png', label_ids(label))[1].tobytes()
+        except NoTruth as error:
+            self._ahead[label.stamp_ns] = str(error)
+        if len(self._ahead) > 2 * LOOKAHEAD:
+            self._ahead.popitem(last=False)
+
+    def _unpack(self, waiting: Union[bytes, str], record: ImageRecord) -> np.ndarray:
+        if isinstance(waiting, str):
+            raise NoTruth(waiting)
+        labels = cv2.imdecode(np.frombuffer(waiting, np.uint8), cv2.IMREAD_UNCHANGED)
+        return self.mapping(labels, f'label at stamp {record.stamp_ns}')
+
+    def close(self) -> None:
+        self._bag.close()
+
+
+def label_ids(record: ImageRecord) -> np.ndarray:
+    """Ids (H,W) uint8 of a label message; NoTruth where it holds none."""
+    if record.message is None:
+        raise NoTruth(f'label at stamp {record.stamp_ns}: {record.fault}')
+    if not record.compressed and record.message.encoding not in ('mono8', '8UC1'):
+        raise NoTruth(f'label encoding is {record.message.encoding!r}; expected mono8, 8UC1 or a compressed PNG')
+    try:
+        rgb = decode_compressed(record.message) if record.compressed else decode_image(record.message)
+    except BadFrame as error:
+        raise NoTruth(f'label at stamp {record.stamp_ns}: {error}') from error
+    ids = np.ascontiguousarray(rgb[:, :, 0])
+    if record.compressed and not (np.array_equal(ids, rgb[:, :, 1]) and np.array_equal(ids, rgb[:, :, 2])):
+        raise NoTruth('the label is a colour picture; expected one channel of class ids')
+    return ids
+
+
+class FolderTruth:
+    """Labels from image files named by stamp (``1700000000123456789`` or ``1700000000.123456789``, ``_`` for the dot
+    too) or by frame (a number at the end of the name: the message's place in its topic, from 0).
+    """
+
+    def __init__(self, folder: Path, mapping: ClassMapping) -> None:
+        self.mapping = mapping
+        self._by_stamp: Dict[int, Path] = {}
+        self._by_index: Dict[int, Path] = {}
+        for path in list_images(folder):
+            stamp, index = _named(path.stem)
+            if stamp is not None:
+                self._by_stamp[stamp] = path
+            elif index is not None:
+                if index in self._by_index:
+                    raise BundleError(f'{folder}: {self._by_index[index].name} and {path.name} are both frame {index}')
+                self._by_index[index] = path
+        if not self._by_stamp and not self._by_index:
+            raise BundleError(f'{folder}: no file is named by a stamp in nanoseconds or ends in a frame number')
+        if self._by_stamp and self._by_index:
+            raise BundleError(
+                f'{folder}: {len(self._by_stamp)} files are named by stamp and {len(self._by_index)} by frame number; '
+                'expected one kind'
+            )
+
+    @property
+    def by_index(self) -> bool:
+        """Whether files are matched by frame number, which means something for one topic of one bag only."""
+        return bool(self._by_index)
+
+    def find(self, record: ImageRecord) -> np.ndarray:
+        path = self._by_stamp.get(record.stamp_ns) or self._by_index.get(record.index)
+        if path is None:
+            wanted = f'frame {record.index}' if self.by_index else f'stamp {record.stamp_ns}'
+            raise NoTruth(f'no label image for {wanted}')
+        try:
+            labels = read_label(path)
+        except RtsegError as error:
+            raise NoTruth(str(error)) from error
+        return self.mapping(labels, str(path))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _named(stem: str) -> Tuple[Optional[int], Optional[int]]:
+    """Stamp in nanoseconds or frame number that a file's name tells."""
+    split = re.fullmatch(r'(\d{9,})[._](\d{9})', stem)
+    if split:
+        return int(split[1]) * 10**9 + int(split[2]), None
+    if re.fullmatch(r'\d{16,}', stem):
+        return int(stem), None
+    trailing = re.search(r'(\d+)$', stem)
+    return None, int(trailing[1]) if trailing else None
