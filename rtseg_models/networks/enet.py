@@ -10,11 +10,11 @@ Downsampling replaces the first 1x1 by 2x2 stride 2, max-pools the main path and
 sends the main path through a 1x1 convolution and max-unpooling, and uses a 3x3 deconvolution inside.
 
 Chosen here: max-unpooling is nearest upsampling times a mask that is 1 at the maximum of each 2x2 window (the first in
-reading order where several are equal), because index-based unpooling has no ONNX operator. That mask jumps: where two
-corners differ by less than rounding, two runtimes move the activation to different pixels, and one such window in 10^5
-broke the agreement of logits in 3 of 8 random networks. So between corners that differ by less than ``NEAR_TIE`` the mask
-passes from one to the other linearly; on exact ties and beyond ``NEAR_TIE`` it is the maximum's mask. The last full
-convolution is 2x2 stride 2, as in the authors' code.
+reading order where several are equal), because index-based unpooling has no ONNX operator. That mask
+jumps: where two corners differ by less than rounding, two runtimes move the activation to different pixels; one such
+window in 10^5 broke the agreement of logits in 3 of 8 random networks. So between corners that differ by less than
+``NEAR_TIE`` the mask passes from one to the other linearly; on exact ties and beyond ``NEAR_TIE`` it is the maximum's.
+The last full convolution is 2x2 stride 2, as in the authors' code.
 """
 
 from __future__ import annotations
