@@ -167,7 +167,7 @@ def _side(body: Body, paint: np.ndarray) -> Texture:
     for x in (0.19 * length, 0.81 * length):
         pad.ellipse((x, radius), (radius + 0.07, radius + 0.06), DARK)
         pad.ellipse((x, radius), (radius, radius), TYRE)
-        pad.ellipse((x, radius), (radius * 0.6, radius * 0.6), (118, 120, 124))
+        pad.ellipse((x, radius), (radius * 0.6, radius * 0.6), (88, 90, 94))
         pad.ellipse((x, radius), (radius * 0.2, radius * 0.2), (60, 60, 64))
     return pad.finish()
 

@@ -13,7 +13,7 @@ from ..labels import CAMVID
 from . import furniture as f
 from .cars import build_car, footprint
 from .facades import Facade, build_facade
-from .ground import KERB_M, stop_line, zebra
+from .ground import KERB_M, ROAD, stop_line, strip, zebra
 from .houses import BUILDING_ID, house
 from .light import Light
 from .noise import Grain
@@ -23,6 +23,10 @@ from .vegetation import bare_tree, hedge, leafy_tree, tree_edges
 
 TREE_ID = CAMVID.names.index('tree')
 BLOCK_M = 24.0
+SIDE_STREETS = 0.1
+"""Share of lots where another street joins."""
+
+SIDE_STREET_M = 60.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Plan:
 
 def draw_plan(rng: np.random.Generator) -> Plan:
     """A plan: narrow or wide, built up on both sides as a rule, with or without parked cars and trees."""
-    open_side = rng.random(2) < 0.25
+    open_side = rng.random(2) < 0.35
     parking = [float(rng.uniform(2.0, 2.3)) if rng.random() < 0.5 else 0.0 for _ in range(2)]
     pavement = [float(rng.uniform(1.8, 4.5)) for _ in range(2)]
     gaps = [float(rng.uniform(0.6, 0.9) if o else rng.uniform(0.0, 0.3)) for o in open_side]
@@ -95,8 +99,8 @@ class Block:
 class BlockMaker:
     """Builds any block of one street from the street's seed and the block's number."""
 
-    def __init__(self, seed: int, plan: Plan, stock: Stock, light: Light) -> None:
-        self.seed, self.plan, self.stock, self.light = seed, plan, stock, light
+    def __init__(self, seed: int, plan: Plan, stock: Stock, asphalt: Texture, light: Light) -> None:
+        self.seed, self.plan, self.stock, self.asphalt, self.light = seed, plan, stock, asphalt, light
 
     def make(self, number: int) -> Block:
         rng = np.random.default_rng([self.seed, number + 1000])
@@ -125,7 +129,9 @@ class BlockMaker:
         z = start
         for width, facade in lots:
             end = z + width * stretch
-            if rng.random() < self.plan.gaps[side > 0]:
+            if z > start and rng.random() < SIDE_STREETS:
+                self._side_street(rng, side, z, end, patches, block)
+            elif rng.random() < self.plan.gaps[side > 0]:
                 self._garden(rng, side, z, end, patches, block)
             else:
                 self._house(rng, side, z, end, facade, patches, block)
@@ -147,12 +153,24 @@ class BlockMaker:
         patches += house(rng, side, x, (z0, z1), facade, tint)
         block.shadows.append(self._wall_shadow(x, z0, z1, top))
 
+    def _side_street(
+        self, rng: np.random.Generator, side: int, z0: float, z1: float, patches: List[Patch], block: Block
+    ) -> None:
+        """A street that joins on a raised table, level with the pavement; trees close the view."""
+        kerb, front = self.plan.kerb(side), self.plan.front(side)
+        x = sorted((kerb, front + side * SIDE_STREET_M))
+        middle, half = (z0 + z1) / 2, min(3.2, (z1 - z0) / 2 - 0.4)
+        table = (middle - half, middle + half)
+        patches.append(strip((x[0], x[1]), table, KERB_M + 0.005, self.asphalt, ROAD))
+        for _ in range(4):
+            self._tree(rng, front + side * rng.uniform(16, 40), rng.uniform(z0, z1 + 12), 9.0, patches, block)
+
     def _garden(
         self, rng: np.random.Generator, side: int, z0: float, z1: float, patches: List[Patch], block: Block
     ) -> None:
         """Trees behind a fence, a hedge or a wall."""
         x = self.plan.front(side)
-        kind = rng.choice(['fence', 'hedge', 'wall'], p=[0.6, 0.25, 0.15])
+        kind = rng.choice(['fence', 'hedge', 'wall'], p=[0.7, 0.2, 0.1])
         sections = max(1, round((z1 - z0) / f.FENCE_M))
         fence = self.stock.fences[int(rng.choice(3, p=[0.4, 0.3, 0.3]))]
         high = float(rng.uniform(1.1, 1.9))
@@ -219,7 +237,7 @@ class BlockMaker:
         for _ in range(rng.poisson(self.plan.trees)):
             height = float(rng.uniform(5.0, 8.5))
             self._tree(rng, x + side * 0.5, start + rng.uniform(4, BLOCK_M), height, patches, block)
-        if rng.random() < 0.12:
+        if rng.random() < 0.2:
             texture = stock.fences[int(rng.integers(1, 3))]
             for k in range(2):
                 patches.append(f.fence(side, x - side * 0.15, start + 9 + k * f.FENCE_M, texture, 1.1, KERB_M))

@@ -61,12 +61,12 @@ class Street:
         self.camera_matrix = camera_matrix(height, width, float(rng.uniform(0.72, 0.95)))
         self._grain = Grain(rng)
         stock = Stock(rng, self._grain)
-        self._maker = BlockMaker(seed, self._plan, stock, self._light)
         self._tiles = (
             ground.asphalt_tile(rng, self._grain),
             ground.slab_tile(rng, self._grain),
             grass_tile(rng, self._grain),
         )
+        self._maker = BlockMaker(seed, self._plan, stock, self._tiles[0], self._light)
         self._traffic = Traffic(rng, self._plan, self._light, self._drive.speed)
         self._skyline = light_patches(skyline(rng, self._grain), self._light)
         self._lines = float(rng.random())

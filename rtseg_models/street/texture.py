@@ -19,7 +19,8 @@ class Texture:
     """Pixels (h,w,3) rgb or (h,w,4) rgb and coverage, uint8, with reductions by powers of two along each axis.
 
     Colours are not premultiplied, so those of transparent pixels matter beside opaque ones. Where coverage exceeds
-    ``solid_above`` the surface counts as there: half as a rule, less for railings, which are labelled as if closed.
+    ``solid_above`` the surface counts as there: half as a rule, less for railings and twigs, which are labelled as if
+    closed.
     """
 
     def __init__(self, pixels: np.ndarray, solid_above: int = 127) -> None:

@@ -72,12 +72,13 @@ def bare_tree(rng: np.random.Generator, grain: Grain) -> Texture:
     for x, y in tips:
         cv2.circle(veil, (round(x * PX_PER_M), height - round(y * PX_PER_M)), 26, 1.0, -1)
     veil = cv2.blur(veil, (41, 41)) + 0.25 * grain.window(rng, grain.rough, height, width)
-    twigs = np.clip((grain.window(rng, grain.white, height, width) + 1.5 * veil - 1.75) * 3.0, 0, 1) * (veil > 0.25)
+    twigs = np.clip((grain.window(rng, grain.white, height, width) + 1.9 * veil - 1.7) * 2.0, 0, 1)
+    twigs = np.maximum(twigs, 0.30) * np.clip((veil - 0.45) * 5.0, 0, 1)
     twigs *= _rim(height, width)
     coverage = np.maximum(texture[..., 3] / 255.0, twigs)
     tint = np.array([104, 92, 78], np.float32) * rng.uniform(0.75, 1.05)
     premultiplied = np.where(texture[..., 3:] > 127, texture[..., :3], tint) * coverage[..., None]
-    return _finish(premultiplied, coverage)
+    return _finish(premultiplied, coverage, solid_above=50)
 
 
 def hedge(rng: np.random.Generator, grain: Grain) -> Texture:
@@ -117,10 +118,10 @@ def _rim(height: int, width: int) -> np.ndarray:
     return np.asarray(np.clip(np.minimum(rows, columns), 0, 1))
 
 
-def _finish(premultiplied: np.ndarray, coverage: np.ndarray) -> Texture:
+def _finish(premultiplied: np.ndarray, coverage: np.ndarray, solid_above: int = 127) -> Texture:
     coverage = np.clip(coverage * 255.0, 0, 255).astype(np.uint8)
     coverage[0], coverage[:, 0], coverage[:, -1] = 0, 0, 0
-    return Texture(bleed(premultiplied, coverage))
+    return Texture(bleed(premultiplied, coverage), solid_above)
 
 
 def tree_edges(x: float, z: float, height: float, ground: float) -> Tuple[float, float, float, float, float]:
