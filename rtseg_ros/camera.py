@@ -15,6 +15,7 @@ from rclpy.node import Node
 from rtseg_models.engine import NonFiniteLogits, Segmentation
 from rtseg_models.errors import DeviceLost
 
+from .cloud_source import CloudSource
 from .compressed_codec import decode_compressed
 from .gate import FrameGate
 from .guard import Guard
@@ -47,6 +48,7 @@ class Camera:
         self.statistics = Statistics()
         self.outputs = Outputs(node, name)
         self.input = ImageInput(node, name, settings, self._arrived)
+        self.cloud = CloudSource(node, name, settings, guard) if settings.cloud != 'off' else None
         self.last_frame = ''
         self.last_age_s: Optional[float] = None
         self.last_received_s: Optional[float] = None
@@ -60,14 +62,17 @@ class Camera:
     def follow(self, active: bool, lazy: bool) -> None:
         """Have the input subscribed while it is needed."""
         before = self.input.subscribed
-        self.input.follow(active and (not lazy or bool(self.outputs.wanted())))
+        if self.cloud is not None:
+            self.cloud.follow(active)
+        self.input.follow(active and (not lazy or self._wanted()))
         if self.input.subscribed != before:
             self.subscribed_s = time.monotonic() if self.input.subscribed else None
 
     def close(self) -> None:
         """Unsubscribe and destroy the publishers."""
-        self.input.close()
-        self.outputs.close()
+        for part in (self.input, self.outputs, self.cloud):
+            if part is not None:
+                part.close()
 
     def drop(self, reason: str, message: str = '') -> None:
         """Count a frame without output; faults are also logged, at most every 5 s."""
@@ -108,6 +113,9 @@ class Camera:
         except Exception as error:  # the worker must outlive whatever one frame does; nothing is lost: it is reported
             self.statistics.failed()
             self._guard.report(error, f'frame of {self.input.topic}')
+
+    def _wanted(self) -> bool:
+        return bool(self.outputs.wanted()) or (self.cloud is not None and self.cloud.wanted())
 
     def _arrived(self, message: Any) -> None:
         self.statistics.received()
@@ -161,6 +169,8 @@ class Camera:
                 self.drop('disabled')
                 return False
             self.outputs.publish(result, rgb, header, model.paints, settings, self.input.camera_info)
+            if self.cloud is not None and self.cloud.wanted():
+                self.cloud.publish(result.labels, rgb, header, self.input.camera_info)
         return True
 
     def _finish(self, stages_ms: Dict[str, float], message: Any, settings: Settings) -> None:

@@ -35,7 +35,7 @@ class ImageInput:
         self._node = node
         self._wished = settings.image_reliability
         self._type = CompressedImage if compressed else Image
-        self._type_name = 'sensor_msgs/msg/' + self._type.__name__
+        self.type_name = 'sensor_msgs/msg/' + self._type.__name__
         self._on_image = on_image
         self._image: Any = None
         self._info: Any = None
@@ -73,11 +73,11 @@ class ImageInput:
 
     def publishers(self) -> List[Any]:
         """What DDS tells of the topic's publishers of the right type."""
-        return [p for p in self._endpoints() if p.topic_type == self._type_name]
+        return [p for p in self._endpoints() if p.topic_type == self.type_name]
 
     def wrong_types(self) -> List[str]:
         """Types other than ours that are published on the topic."""
-        return sorted({p.topic_type for p in self._endpoints()} - {self._type_name})
+        return sorted({p.topic_type for p in self._endpoints()} - {self.type_name})
 
     def incompatible(self) -> List[Any]:
         """Publishers that cannot reach us: they offer best effort where the subscription demands reliable."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -24,7 +24,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Model:
-    """A bundle's pipeline, ready to serve; ``agreement`` is the self-test's share of equal pixels, None without."""
+    """A bundle's pipeline, ready to serve; ``agreement`` is what ``self_test`` found at configure."""
 
     pipeline: Pipeline
     agreement: Optional[float]
@@ -34,6 +34,15 @@ class Model:
     def bundle(self) -> Bundle:
         """The bundle behind the pipeline."""
         return self.pipeline.bundle
+
+    def self_test(self) -> Optional[float]:
+        """Share of the golden sample's pixels that come out as stored; None where it belongs to another input size.
+
+        BundleError where fewer pixels agree than the precision warrants.
+        """
+        if self.pipeline.input_size != self.bundle.card.input_size:
+            return None
+        return self.pipeline.self_test()
 
     def describe(self) -> str:
         """One line for the log."""
@@ -62,7 +71,8 @@ def _opened(bundle: Bundle, settings: Settings, options: Options, size: Optional
     pipeline = Pipeline(bundle, backend=settings.backend, input_size=size, options=options)
     try:
         pipeline.warm_up(settings.warmup_iterations)
-        return Model(pipeline, pipeline.self_test() if settings.self_test else None, Paints(bundle.card))
+        model = Model(pipeline, None, Paints(bundle.card))
+        return replace(model, agreement=model.self_test()) if settings.self_test else model
     except RtsegError:
         pipeline.close()
         raise

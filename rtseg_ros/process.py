@@ -68,11 +68,12 @@ def _serve(stop: threading.Event, transport: str) -> int:
     stop.wait()
     spinning.join(CLOSING_S)
     if not spinning.is_alive():
-        node.destroy_node()
-        rclpy.try_shutdown()
-    if node.error is None:
-        return 0
-    return getattr(node.error, 'exit_code', EXIT_FAILURE)
+        try:
+            node.destroy_node()
+            rclpy.try_shutdown()
+        except Exception as error:  # the process ends anyway, and a vehicle's log needs no traceback at that
+            print(f'segmentation_node: while closing: {error}', file=sys.stderr)
+    return 0 if node.fatal is None else getattr(node.fatal, 'exit_code', EXIT_FAILURE)
 
 
 def _spin(node: Any, executor: Any, stop: threading.Event) -> None:

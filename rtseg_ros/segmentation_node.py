@@ -1,41 +1,44 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The managed node: images in, masks out. It only wires: every job has a module of its own beside this one.
+"""The managed node: parameters, transitions, services and diagnostics round a ``Serving``, which does the work.
 
-The executor's thread takes messages, answers services and drives transitions; the worker's thread is the only one that
-uses the network. A frame goes from ``_receive`` through the worker's newest-wins box to ``Camera.serve``.
+The executor's thread runs all of this; the worker's thread is the only one that uses the network.
 """
 
 from __future__ import annotations
 
 import functools
 import time
-from typing import Any, Callable, List, Optional
+from concurrent import futures
+from typing import Any, Callable, Optional
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from std_srvs.srv import SetBool
+from rclpy.qos import ReliabilityPolicy
 
-from rtseg_models.engine import NonFiniteLogits
-from rtseg_models.errors import ConfigurationError, DeviceLost, RtsegError
+from rtseg_models.errors import ConfigurationError, RtsegError
 
-from .camera import Camera, Session
+from .diagnostics import CLOCK_MISSING, NodeFacts, statuses
 from .guard import Guard
-from .legends import Legends
+from .inputs import newest_only
 from .live_settings import LiveSettings
 from .model import Model, open_model
 from .parameters import Settings
-from .worker import Worker, run_aside
+from .services import Services
+from .serving import Serving
+from .worker import run_aside
 
-Transition = Callable[[Any, LifecycleState], None]
+Steps = Callable[[Any, LifecycleState], None]
 PROGRESS_PERIOD_S = 10.0
 
 
-def _transition(steps: Transition) -> Callable[[Any, LifecycleState], TransitionCallbackReturn]:
+def _transition(steps: Steps) -> Callable[[Any, LifecycleState], TransitionCallbackReturn]:
     """A transition that says why it failed: rclpy swallows what its callbacks raise."""
 
     @functools.wraps(steps)
     def guarded(node: SegmentationNode, state: LifecycleState) -> TransitionCallbackReturn:
+        node.error = None
         try:
             steps(node, state)
         except RtsegError as error:
@@ -51,25 +54,27 @@ def _transition(steps: Transition) -> Callable[[Any, LifecycleState], Transition
     return guarded
 
 
-class SegmentationNode(LifecycleNode):
-    """See the interface in the README. ``stop`` ends the process; ``error`` then tells why, None if it was asked to."""
+class SegmentationNode(LifecycleNode):  # type: ignore[misc]
+    """The interface is in the README. ``stop`` ends the process; ``fatal`` tells why, None where it was asked to."""
 
     def __init__(self, stop: Callable[[], None], stopping: Callable[[], bool]) -> None:
+        """UsageError where parameters are given that cannot be had."""
         super().__init__('segmentation', automatically_declare_parameters_from_overrides=True)
         self.guard = Guard(self.get_logger())
         self.error: Optional[Exception] = None
-        self.model: Optional[Model] = None
-        self.cameras: List[Camera] = []
+        self.fatal: Optional[Exception] = None
         self._stop, self._stopping = stop, stopping
-        self._session: Optional[Session] = None
-        self._worker: Optional[Worker] = None
-        self._legends: Optional[Legends] = None
-        self._enabled = True
-        self._last_frame_s = 0.0
-        self._live = LiveSettings(self, lambda: self._session is not None, self._settings_changed)
+        self.serving: Optional[Serving] = None
+        self._loading_since_s: Optional[float] = None
+        self.enabled = True
+        self._live = LiveSettings(self, lambda: bool(self.serving and self.serving.active), self._settings_changed)
+        self._diagnostics = self.create_publisher(
+            DiagnosticArray, '/diagnostics', newest_only(ReliabilityPolicy.RELIABLE)
+        )
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # ROS time stands still while simulated time is paused
         self.create_timer(0.1, self._follow, clock=steady)
-        self.create_service(SetBool, '~/enable', self._enable)
+        self.create_timer(1.0, self._diagnose, clock=steady)
+        self._requests = Services(self)
 
     @property
     def settings(self) -> Settings:
@@ -78,34 +83,29 @@ class SegmentationNode(LifecycleNode):
 
     def autostart(self) -> None:
         """Configure and activate, where the parameter says so; the process ends if that fails."""
-        if not self.settings.autostart:
-            return
         done = TransitionCallbackReturn.SUCCESS
-        if self.trigger_configure() != done or self.trigger_activate() != done:
-            self._stop()
+        if self.settings.autostart and (self.trigger_configure() != done or self.trigger_activate() != done):
+            self._give_up(self.error or RtsegError('the node could not be activated'))
 
-    # Transitions, in the executor's thread
+    # Transitions
 
     @_transition
     def on_configure(self, state: LifecycleState) -> None:
         names = self.settings.cameras
         if len(set(names)) != len(names):
-            raise ConfigurationError(f'cameras is {list(names)}; every name once')
-        self.model = self._loaded(self.settings)
-        self.cameras = [Camera(self, name, self.settings, self.guard, self._receive) for name in names]
-        self._legends = Legends(self)
-        self._legends.publish(self.model.bundle, self.settings.confidence_threshold)
-        self._worker = Worker(self._pace)
-        self.get_logger().info(f'serving {self.model.describe()}')
+            raise ConfigurationError(f"parameter 'cameras' is {list(names)}; expected every name once")
+        model = self._loaded(self.settings)
+        self.serving = Serving(self, model, lambda: self.settings, self.guard, self._give_up)
+        self.serving.enabled = self.enabled
+        self.get_logger().info(f'serving {model.describe()}')
 
     @_transition
     def on_activate(self, state: LifecycleState) -> None:
-        self._session = Session()
-        self._follow()
+        self.configured().start()
 
     @_transition
     def on_deactivate(self, state: LifecycleState) -> None:
-        self._end_session()
+        self.configured().stop()
 
     @_transition
     def on_cleanup(self, state: LifecycleState) -> None:
@@ -121,79 +121,84 @@ class SegmentationNode(LifecycleNode):
 
     def release(self) -> None:
         """Let go of everything that configure made; harmless when there is nothing."""
-        self._end_session()
-        if self._worker is not None and not self._worker.stop(1.0):
-            self.get_logger().error('an inference does not end; its thread and memory are left behind')
-        elif self.model is not None:
-            self.model.pipeline.close()
-        for part in filter(None, [*self.cameras, self._legends]):
-            part.close()
-        self.cameras, self._legends, self._worker, self.model = [], None, None, None
+        serving, self.serving = self.serving, None
+        if serving is not None:
+            serving.close()
 
-    def _end_session(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            session.close()
-        for camera in self.cameras:
-            camera.follow(active=False, lazy=True)
+    def configured(self) -> Serving:
+        """What configure made; ConfigurationError where there is nothing."""
+        if self.serving is None:
+            raise ConfigurationError('the node is not configured')
+        return self.serving
 
     def _loaded(self, settings: Settings) -> Model:
         """The model, loaded aside so that progress can be told; an engine may take minutes to build."""
         logger = self.get_logger()
         loading = run_aside(lambda: open_model(settings, logger.info, logger.warning), 'load')
-        began_s = time.monotonic()
-        told_s = began_s
-        while not loading.done() and not self._stopping():
-            time.sleep(0.02)
-            if time.monotonic() - told_s >= PROGRESS_PERIOD_S:
-                told_s = time.monotonic()
-                logger.info(f'still loading {settings.model!r} after {told_s - began_s:.0f} s')
-        if not loading.done():
-            raise RtsegError('stopped while the network was loading')
-        model: Model = loading.result()
-        return model
-
-    # Frames
-
-    def _receive(self, camera: Camera, message: Any, received_s: float) -> None:
-        session, worker = self._session, self._worker
-        if session is None or worker is None or not self._enabled:
-            camera.drop('disabled')
-        elif worker.put_frame(lambda: self._serve(camera, message, received_s, session), camera.name):
-            camera.drop('busy')
-
-    def _serve(self, camera: Camera, message: Any, received_s: float, session: Session) -> None:
-        model = self.model
-        if model is None:
-            camera.drop('disabled')
-            return
-        self._last_frame_s = time.monotonic()
+        self._loading_since_s = began_s = time.monotonic()
+        seconds = 0
         try:
-            camera.serve(message, received_s, session, model, self.settings)
-        except NonFiniteLogits as error:
-            self.guard.warn('logits', f'nothing published: {error}')
-        except DeviceLost as error:
-            self.error = error
+            while not self._stopping():
+                futures.wait([loading], timeout=0.05)
+                if loading.done():
+                    model: Model = loading.result()
+                    return model
+                if time.monotonic() - began_s > seconds + 1:
+                    seconds += 1
+                    self._diagnose()
+                    if seconds % PROGRESS_PERIOD_S == 0:
+                        logger.info(f'still loading {settings.model!r} after {seconds} s')
+        finally:
+            self._loading_since_s = None
+        raise RtsegError('asked to stop while the network was loading')
+
+    def _give_up(self, error: Exception) -> None:
+        if not self._stopping():
+            self.fatal = error
+            self.get_logger().fatal(f'giving up: {error}')
             self._stop()
 
-    def _pace(self) -> float:
-        rate_hz = self.settings.max_rate_hz
-        return self._last_frame_s + 1 / rate_hz - time.monotonic() if rate_hz > 0 else 0.0
+    # Timers and parameters
 
     def _follow(self) -> None:
-        for camera in self.cameras:
-            camera.follow(self._session is not None, self.settings.lazy)
+        if self.serving is not None:
+            self.serving.follow()
+
+    def _diagnose(self) -> None:
+        serving = self.serving
+        facts = NodeFacts(
+            node=self.get_fully_qualified_name(),
+            state=self._state(),
+            enabled=self.enabled,
+            clock_missing=self.get_parameter('use_sim_time').value and self.get_clock().now().nanoseconds == 0,
+            busy_s=serving.busy_s if serving else 0.0,
+            model=serving.model if serving else None,
+            settings=self.settings,
+            error=str(self.error or ''),
+            self_test_error=serving.self_test_error if serving else '',
+            reload_error=self._requests.reload_error,
+            unexpected_errors=self.guard.errors,
+        )
+        if facts.clock_missing:
+            self.guard.warn('clock', CLOCK_MISSING)
+        message = DiagnosticArray(status=statuses(facts, serving.cameras if serving else []))
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+    def _state(self) -> str:
+        if self._loading_since_s is not None:
+            return f'loading for {time.monotonic() - self._loading_since_s:.0f} s'
+        if self.serving is None:
+            return 'unconfigured'
+        return 'active' if self.serving.active else 'inactive'
 
     def _settings_changed(self, before: Settings, after: Settings) -> None:
-        if self._legends and self.model and before.confidence_threshold != after.confidence_threshold:
-            self._legends.publish(self.model.bundle, after.confidence_threshold)
-
-    # Services
-
-    def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        self._enabled = bool(request.data)
-        response.success, response.message = True, 'enabled' if self._enabled else 'disabled: frames are dropped'
-        return response
+        if self.serving is None:
+            return
+        if before.confidence_threshold != after.confidence_threshold:
+            self.serving.announce()
+        if before.target_rate_hz != after.target_rate_hz:
+            self._requests.replace_model(self.serving)
 
 
 def main() -> None:

@@ -1,0 +1,161 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""One camera's ``~/points``: pairs masks with depth images or lidar sweeps by their stamps."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Any, Deque, List, Optional, Tuple
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+
+from rtseg_models.errors import Unavailable
+
+from .cloud import cloud_from_depth, cloud_from_lidar
+from .cloud_codec import depth_from_message, message_from_points, points_from_message
+from .guard import Guard
+from .image_codec import BadFrame
+from .parameters import Settings
+
+KEPT_SWEEPS = 10
+PLUMB_BOB_LIKE = ('', 'plumb_bob', 'rational_polynomial')
+
+
+class CloudSource:
+    """``follow`` belongs to the executor's thread, ``publish`` to the worker's."""
+
+    def __init__(self, node: Node, camera: str, settings: Settings, guard: Guard) -> None:
+        """Unavailable where the lidar's transform cannot be had for want of tf2_ros."""
+        self._node = node
+        self._guard = guard
+        self._prefix = f'{camera}/' if camera else ''
+        self._lidar = settings.cloud == 'lidar'
+        self._sync_ns = int(settings.cloud_sync_s * 1e9)
+        self._lock = threading.Lock()
+        self._sweeps: Deque[Tuple[int, Any]] = deque(maxlen=KEPT_SWEEPS)
+        self._depth_info: Optional[CameraInfo] = None
+        self._subscriptions: List[Any] = []
+        self._transforms = _Transforms(node) if self._lidar else None
+        self._publisher = node.create_publisher(PointCloud2, f'~/{self._prefix}points', qos_profile_sensor_data)
+
+    def wanted(self) -> bool:
+        """Whether somebody subscribes to the cloud."""
+        return bool(self._publisher.get_subscription_count())
+
+    def follow(self, active: bool) -> None:
+        """Have depth or lidar subscribed while the cloud is wanted."""
+        if not (active and self.wanted()):
+            self._unsubscribe()
+        elif not self._subscriptions:
+            topics = [('points', PointCloud2, self._keep)] if self._lidar else [
+                ('depth/image', Image, self._keep),
+                ('depth/camera_info', CameraInfo, self._keep_info),
+            ]  # fmt: skip
+            self._subscriptions = [
+                self._node.create_subscription(kind, self._prefix + topic, keep, qos_profile_sensor_data)
+                for topic, kind, keep in topics
+            ]
+
+    def close(self) -> None:
+        """Unsubscribe and destroy the publisher; harmless when done before."""
+        self._unsubscribe()
+        if self._publisher is not None:
+            self._node.destroy_publisher(self._publisher)
+            self._publisher = None
+
+    def publish(self, labels: np.ndarray, rgb: np.ndarray, header: Any, info: Optional[CameraInfo]) -> None:
+        """Publish the cloud of one frame under its header; without a partner or calibration, say so and do nothing."""
+        sweep = self._partner(_stamp_ns(header))
+        try:
+            if sweep is None:
+                source = 'points' if self._lidar else 'depth/image'
+                raise BadFrame('unpaired', f'nothing on {self._prefix}{source} within cloud_sync_s of the frame')
+            points = self._from_lidar(sweep, labels, rgb, header, info) if self._lidar else self._from_depth(
+                sweep, labels, rgb
+            )  # fmt: skip
+            self._publisher.publish(message_from_points(points, header, PointCloud2, PointField))
+        except (BadFrame, ValueError, LookupError) as error:
+            self._guard.warn(f'{self._prefix}points', f'no cloud for this frame: {error}')
+
+    def _from_depth(self, sweep: Any, labels: np.ndarray, rgb: np.ndarray) -> np.ndarray:
+        if self._depth_info is None:
+            raise LookupError(f'nothing on {self._prefix}depth/camera_info yet')
+        return cloud_from_depth(depth_from_message(sweep), labels, rgb, _matrix(self._depth_info))
+
+    def _from_lidar(
+        self, sweep: Any, labels: np.ndarray, rgb: np.ndarray, header: Any, info: Optional[CameraInfo]
+    ) -> np.ndarray:
+        if info is None:
+            raise LookupError('nothing on camera_info yet')
+        if info.distortion_model not in PLUMB_BOB_LIKE:
+            raise ValueError(f'distortion model {info.distortion_model!r} is not one of {PLUMB_BOB_LIKE[1:]}')
+        assert self._transforms is not None
+        pose = self._transforms.matrix(header.frame_id, sweep.header)
+        distortion = list(info.d) if any(info.d) else ()
+        return cloud_from_lidar(points_from_message(sweep).ravel(), pose, labels, rgb, _matrix(info), distortion)
+
+    def _partner(self, stamp_ns: int) -> Any:
+        with self._lock:
+            near = [entry for entry in self._sweeps if abs(entry[0] - stamp_ns) <= self._sync_ns]
+        return min(near, key=lambda entry: abs(entry[0] - stamp_ns))[1] if near else None
+
+    def _keep(self, message: Any) -> None:
+        with self._lock:
+            self._sweeps.append((_stamp_ns(message.header), message))
+
+    def _keep_info(self, message: CameraInfo) -> None:
+        self._depth_info = message
+
+    def _unsubscribe(self) -> None:
+        while self._subscriptions:
+            self._node.destroy_subscription(self._subscriptions.pop())
+        with self._lock:
+            self._sweeps.clear()
+
+
+class _Transforms:
+    """Where the lidar is, seen from the camera: tf2, which only this class needs."""
+
+    def __init__(self, node: Node) -> None:
+        try:
+            from tf2_ros import Buffer, TransformException, TransformListener
+        except ImportError as error:
+            raise Unavailable(f"parameter 'cloud' is 'lidar', which needs the ROS package tf2_ros: {error}") from error
+        self._error = TransformException
+        self._buffer = Buffer()
+        self._listener = TransformListener(self._buffer, node)
+
+    def matrix(self, camera_frame: str, header: Any) -> np.ndarray:
+        """The (4,4) matrix from the sweep's frame to the camera's; LookupError where tf does not know it."""
+        from rclpy.time import Time
+
+        try:
+            found = self._buffer.lookup_transform(camera_frame, header.frame_id, Time.from_msg(header.stamp))
+        except self._error as error:
+            raise LookupError(f'tf from {header.frame_id!r} to {camera_frame!r}: {error}') from error
+        return pose_matrix(found.transform.translation, found.transform.rotation)
+
+
+def pose_matrix(translation: Any, rotation: Any) -> np.ndarray:
+    """The (4,4) matrix of a translation (x, y, z) and a unit quaternion (x, y, z, w)."""
+    x, y, z, w = rotation.x, rotation.y, rotation.z, rotation.w
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w), translation.x],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w), translation.y],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y), translation.z],
+            [0, 0, 0, 1],
+        ]
+    )
+
+
+def _matrix(info: CameraInfo) -> np.ndarray:
+    return np.asarray(info.k, np.float64).reshape(3, 3)
+
+
+def _stamp_ns(header: Any) -> int:
+    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)

@@ -1,0 +1,194 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The node's diagnostics: what it found, judged, and what to change where something is wrong."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Tuple
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+from rtseg_models.engine.backends import MODULES
+
+from .camera import Camera
+from .machine import processor_name, resident_mb, temperature_c, versions
+from .model import Model
+from .parameters import Settings
+from .transport import PROFILE, PROFILE_VARIABLES, config_file
+
+Finding = Tuple[bytes, str]
+CLOCK_MISSING = 'use_sim_time is true and nothing arrives on /clock; the age check is off until it does'
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """What the statuses need to know of the node; texts about errors are empty where all is well."""
+
+    node: str
+    state: str
+    enabled: bool
+    clock_missing: bool
+    busy_s: float
+    model: Optional[Model]
+    settings: Settings
+    error: str
+    self_test_error: str
+    reload_error: str
+    unexpected_errors: int
+
+
+def statuses(facts: NodeFacts, cameras: List[Camera]) -> List[DiagnosticStatus]:
+    """All statuses of the node: input and processing of each camera, model, device."""
+    found = []
+    for camera in cameras:
+        prefix = f'{camera.name} ' if camera.name else ''
+        found.append(input_status(facts, camera, prefix))
+        found.append(processing_status(facts, camera, prefix))
+    return [*found, model_status(facts), device_status(facts)]
+
+
+def input_status(facts: NodeFacts, camera: Camera, prefix: str) -> DiagnosticStatus:
+    """Whether frames arrive and, where they do not, why."""
+    source, snapshot = camera.input, camera.statistics.snapshot()
+    size, _, encoding = camera.last_frame.partition(' ')
+    values = {
+        'topic': source.topic,
+        'publishers': len(source.publishers()),
+        'qos': f'{source.reliability.name.lower()}, volatile, keep last 1' if source.subscribed else 'not subscribed',
+        'incompatible_qos_events': source.incompatible_events,
+        'received': snapshot.received,
+        'rate_hz': f'{snapshot.received_hz:.1f}',
+        'last_age_s': '' if camera.last_age_s is None else f'{camera.last_age_s:.3f}',
+        'encoding': encoding,
+        'size': size,
+    }
+    findings: List[Finding] = []
+    if facts.clock_missing:
+        findings.append((WARN, CLOCK_MISSING))
+    if source.subscribed:
+        findings += _silence(facts, camera)
+    elif facts.state == 'active':
+        findings.append((OK, 'idle: nobody subscribes to an output'))
+    return _status(
+        facts, f'{prefix}input', findings or [(OK, 'frames arrive' if source.subscribed else facts.state)], values
+    )
+
+
+def _silence(facts: NodeFacts, camera: Camera) -> List[Finding]:
+    """An ERROR with the cause where no frame came for ``input_timeout_s``."""
+    since_s = max(filter(None, (camera.last_received_s, camera.subscribed_s)), default=time.monotonic())
+    silent_s = time.monotonic() - since_s
+    if silent_s < facts.settings.input_timeout_s:
+        return []
+    source = camera.input
+    if source.incompatible():
+        cause = (
+            f'{len(source.incompatible())} publisher(s) offer best effort where the subscription demands reliable; set '
+            'image_reliability to auto or best_effort'
+        )
+    elif source.wrong_types():
+        cause = (
+            f'published there is {", ".join(source.wrong_types())}, expected {source.type_name}; change the topic or '
+            'image_transport'
+        )
+    elif not source.publishers():
+        cause = 'nobody publishes there; remap the input with -r image:=TOPIC'
+    elif camera.statistics.snapshot().received:
+        cause = 'its publisher is there and fell silent'
+    else:
+        cause = (
+            f'{len(source.publishers())} publisher(s) matched but nothing arrives. Large images get lost between '
+            'processes that run the defaults of Fast DDS: start the camera with '
+            f'{PROFILE_VARIABLES[0]}={config_file(PROFILE)} '
+            f'(Humble, Jazzy: {PROFILE_VARIABLES[1]})'
+        )
+    return [(ERROR, f'no frame on {source.topic} for {silent_s:.1f} s: {cause}')]
+
+
+def processing_status(facts: NodeFacts, camera: Camera, prefix: str) -> DiagnosticStatus:
+    """What became of the frames, and how fast."""
+    snapshot, settings = camera.statistics.snapshot(), facts.settings
+    values: Dict[str, Any] = {
+        'published': snapshot.published,
+        'rate_hz': f'{snapshot.published_hz:.1f}',
+        **{f'dropped_{reason}': count for reason, count in snapshot.dropped.items()},
+        'failed': snapshot.failed,
+        'consecutive_failures': snapshot.consecutive_failures,
+        'in_flight': snapshot.in_flight,
+        'unexpected_errors': facts.unexpected_errors,
+    }
+    for stage, figures in snapshot.latency_ms.items():
+        values[f'{stage}_ms'] = ' '.join(f'{name} {figures[name]:.1f}' for name in ('p50', 'p95', 'max'))
+    findings: List[Finding] = []
+    if snapshot.consecutive_failures >= settings.max_consecutive_failures:
+        findings.append((ERROR, f'{snapshot.consecutive_failures} frames failed in a row; see the log'))
+    if 0 < settings.latency_error_ms < facts.busy_s * 1e3:
+        findings.append((ERROR, f'an inference has been running for {facts.busy_s:.1f} s'))
+    if 'total' in snapshot.latency_ms:
+        p95_ms = snapshot.latency_ms['total']['p95']
+        for level, name in ((ERROR, 'latency_error_ms'), (WARN, 'latency_warn_ms')):
+            limit_ms = getattr(settings, name)
+            if 0 < limit_ms < p95_ms:
+                findings.append((level, f'p95 latency is {p95_ms:.0f} ms; {name} is {limit_ms:g}'))
+                break
+    if camera.input.subscribed and snapshot.published_hz < settings.min_rate_hz:
+        findings.append((WARN, f'{snapshot.published_hz:.1f} masks a second; min_rate_hz is {settings.min_rate_hz:g}'))
+    if not facts.enabled:
+        findings.append((WARN, 'disabled by ~/enable: every frame is dropped'))
+    return _status(facts, f'{prefix}processing', findings, values)
+
+
+def model_status(facts: NodeFacts) -> DiagnosticStatus:
+    """The network that serves."""
+    values: Dict[str, Any] = {'state': facts.state, 'requested': facts.settings.model}
+    findings: List[Finding] = []
+    if facts.model is None:
+        findings.append((ERROR, f'no model: {facts.error or facts.state}'))
+    else:
+        pipeline, bundle, agreement = facts.model.pipeline, facts.model.bundle, facts.model.agreement
+        tested = 'not done' if agreement is None else f'{100 * agreement:.2f} % of the golden sample'
+        values.update(
+            bundle=str(bundle.path),
+            sha256=bundle.card.weights_sha256,
+            classes=bundle.card.classes,
+            input_size='{}x{}'.format(*pipeline.input_size),
+            precision=pipeline.backend.precision,
+            backend=pipeline.backend.name,
+            self_test=facts.self_test_error or tested,
+        )
+        if facts.self_test_error:
+            findings.append((ERROR, f'self-test: {facts.self_test_error}'))
+        else:
+            findings.append((OK, facts.model.describe()))
+    values['last_reload_error'] = facts.reload_error
+    if facts.reload_error:
+        findings.append((WARN, f'the last reload failed and the old network serves: {facts.reload_error}'))
+    return _status(facts, 'model', findings, values)
+
+
+def device_status(facts: NodeFacts) -> DiagnosticStatus:
+    """What the network runs on."""
+    backend = None if facts.model is None else facts.model.pipeline.backend
+    memory_mb, hottest_c = resident_mb(), temperature_c()
+    fallback = getattr(backend, 'fallback', '')
+    values: Dict[str, Any] = {
+        'requested': facts.settings.device,
+        'actual': '' if backend is None else backend.device,
+        'name': getattr(backend, 'device_name', '') or processor_name(),
+        **{f'version_{name}': text for name, text in versions(('numpy', *MODULES.values())).items()},
+        'memory_mb': '' if memory_mb is None else f'{memory_mb:.0f}',
+        'temperature_c': '' if hottest_c is None else f'{hottest_c:.0f}',
+        'fallback': fallback,
+    }
+    return _status(facts, 'device', [(WARN, f'fallback: {fallback}')] if fallback else [], values)
+
+
+def _status(facts: NodeFacts, name: str, findings: List[Finding], values: Dict[str, Any]) -> DiagnosticStatus:
+    """The worst finding gives the level; the message tells all of that level."""
+    level = max((level for level, _ in findings), default=OK)
+    message = '; '.join(text for found, text in findings if found == level) or 'ok'
+    rows = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+    return DiagnosticStatus(level=level, name=f'{facts.node}: {name}', message=message, values=rows)

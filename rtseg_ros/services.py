@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The node's services: ``~/enable``, ``~/self_test`` and ``~/reload_model``."""
+
+from __future__ import annotations
+
+import threading
+from concurrent import futures
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from rclpy.task import Future
+from std_srvs.srv import SetBool, Trigger
+
+from rtseg_models.errors import RtsegError
+
+from .model import Model, open_model
+from .serving import Serving
+from .worker import run_aside
+
+if TYPE_CHECKING:
+    from .segmentation_node import SegmentationNode
+
+
+class Services:
+    """Answers without keeping the executor from its frames: what takes time runs aside or in the worker."""
+
+    def __init__(self, node: SegmentationNode) -> None:
+        self.reload_error = ''
+        self._node = node
+        self._replacing = threading.Lock()
+        node.create_service(SetBool, '~/enable', self._enable)
+        node.create_service(Trigger, '~/self_test', self._self_test)
+        node.create_service(Trigger, '~/reload_model', self._reload)
+
+    def replace_model(self, serving: Serving) -> futures.Future[Any]:
+        """Load the network anew beside the one that serves, then swap; where that fails the old one stays."""
+        return run_aside(lambda: self._replace(serving), 'reload')
+
+    def _replace(self, serving: Serving) -> Model:
+        logger = self._node.get_logger()
+        if not self._replacing.acquire(blocking=False):
+            raise RtsegError('another reload is under way')
+        try:
+            model = open_model(self._node.settings, logger.info, logger.warning)
+            serving.swap(model).result()
+        except Exception as error:
+            self.reload_error = str(error)
+            logger.error(f'reload: {error}; the old network stays')
+            raise
+        finally:
+            self._replacing.release()
+        self.reload_error = ''
+        logger.info(f'serving {model.describe()}')
+        return model
+
+    def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._node.enabled = bool(request.data)
+        if self._node.serving is not None:
+            self._node.serving.enabled = self._node.enabled
+        response.success, response.message = True, 'enabled' if request.data else 'disabled: frames are dropped'
+        return response
+
+    async def _self_test(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        def tell(share: Optional[float]) -> str:
+            if share is None:
+                return 'the network runs; its golden sample belongs to another input size'
+            return f'{100 * share:.3f} % of the golden sample agree'
+
+        return await self._answered(response, lambda: self._node.configured().self_test(), tell)
+
+    async def _reload(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        def tell(model: Model) -> str:
+            return f'serving {model.describe()}'
+
+        return await self._answered(response, lambda: self.replace_model(self._node.configured()), tell)
+
+    async def _answered(
+        self, response: Trigger.Response, begin: Callable[[], futures.Future[Any]], tell: Callable[[Any], str]
+    ) -> Trigger.Response:
+        try:
+            work, done = begin(), Future(executor=self._node.executor)
+            work.add_done_callback(lambda _: done.set_result(None))
+            await done
+            response.success, response.message = True, tell(work.result())
+        except RtsegError as error:
+            response.success, response.message = False, str(error)
+        except Exception as error:  # the caller wants an answer in any case
+            self._node.guard.report(error, 'service')
+            response.success, response.message = False, f'{type(error).__name__}: {error}'
+        return response

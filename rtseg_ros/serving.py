@@ -1,0 +1,150 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What exists between configure and cleanup: the network, the worker, the cameras and the latched legends."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+from typing import Any, Callable, List, Optional
+
+from rclpy.node import Node
+
+from rtseg_models.engine import NonFiniteLogits
+from rtseg_models.errors import DeviceLost, RtsegError
+
+from .camera import Camera, Session
+from .guard import WARN_PERIOD_S, Guard
+from .legends import Legends
+from .model import Model
+from .parameters import Settings
+from .worker import Worker
+
+
+class Serving:
+    """Frames go from a camera through ``_receive`` and the worker's newest-wins box to ``Camera.serve``."""
+
+    def __init__(
+        self,
+        node: Node,
+        model: Model,
+        settings: Callable[[], Settings],
+        guard: Guard,
+        give_up: Callable[[RtsegError], None],
+    ) -> None:
+        self.model = model
+        self.enabled = True
+        self.self_test_error = ''
+        self._node = node
+        self._settings = settings
+        self._guard = guard
+        self._give_up = give_up
+        self._session: Optional[Session] = None
+        self._last_frame_s = 0.0
+        self._tested_s = -WARN_PERIOD_S
+        names = settings().cameras
+        self.cameras: List[Camera] = []
+        self._legends = Legends(node)
+        self._worker = Worker(self._pace)
+        try:
+            for name in names:
+                self.cameras.append(Camera(node, name, settings(), guard, self._receive))
+            self.announce()
+        except Exception:
+            self.close()
+            raise
+
+    @property
+    def active(self) -> bool:
+        """Whether frames are served."""
+        return self._session is not None
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that the running inference has taken so far; 0 between two."""
+        return self._worker.busy_s
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._session = Session()
+        self.follow()
+
+    def stop(self) -> None:
+        """Serve no more: nothing is published after this. Harmless when not serving."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+        self.follow()
+
+    def follow(self) -> None:
+        """Adapt every subscription to who listens and who publishes."""
+        for camera in self.cameras:
+            camera.follow(self.active, self._settings().lazy)
+
+    def announce(self) -> None:
+        """Publish the latched legends."""
+        self._legends.publish(self.model.bundle, self._settings().confidence_threshold)
+
+    def swap(self, model: Model) -> Future[Any]:
+        """Put another network in place between two frames."""
+
+        def between_frames() -> None:
+            before, self.model, self.self_test_error = self.model, model, ''
+            before.pipeline.close()
+            self.announce()
+
+        return self._worker.submit(between_frames)
+
+    def self_test(self) -> Future[Any]:
+        """Run the golden sample between two frames; the future holds its share of equal pixels or the error."""
+        return self._worker.submit(self._self_test)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.stop()
+        if self._worker.stop(1.0):
+            self.model.pipeline.close()
+        else:
+            self._node.get_logger().error('an inference does not end; its thread and memory are left behind')
+        for camera in self.cameras:
+            camera.close()
+        self._legends.close()
+
+    def _receive(self, camera: Camera, message: Any, received_s: float) -> None:
+        session = self._session
+        if session is None or not self.enabled:
+            camera.drop('disabled')
+        elif self._worker.put_frame(lambda: self._serve(camera, message, received_s, session), camera.name):
+            camera.drop('busy')
+
+    def _serve(self, camera: Camera, message: Any, received_s: float, session: Session) -> None:
+        self._last_frame_s = time.monotonic()
+        try:
+            camera.serve(message, received_s, session, self.model, self._settings())
+        except NonFiniteLogits as error:
+            self._guard.warn('logits', f'nothing published: {error}')
+            self._test_again()
+        except DeviceLost as error:
+            self._give_up(error)
+
+    def _test_again(self) -> None:
+        if time.monotonic() - self._tested_s < WARN_PERIOD_S:
+            return
+        self._tested_s = time.monotonic()
+        try:
+            self._self_test()
+        except RtsegError as error:
+            self._node.get_logger().error(f'self-test: {error}')
+
+    def _self_test(self) -> Optional[float]:
+        try:
+            agreement = self.model.self_test()
+        except RtsegError as error:
+            self.self_test_error = str(error)
+            raise
+        self.self_test_error = ''
+        return agreement
+
+    def _pace(self) -> float:
+        rate_hz = self._settings().max_rate_hz
+        return self._last_frame_s + 1 / rate_hz - time.monotonic() if rate_hz > 0 else 0.0

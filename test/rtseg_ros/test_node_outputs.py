@@ -1,0 +1,273 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a user of the running node sees: masks, pictures, legends, parameters, counters. One node serves all of it."""
+
+import json
+import signal
+import time
+
+import cv2
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from node_process import LATCHED, NODE, SMALL, NodeProcess, Probe, bundle, picture, until
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header, String
+from std_srvs.srv import SetBool, Trigger
+
+from rtseg_models.engine import Pipeline
+from rtseg_models.engine.backends import Options
+
+MASK = f'{NODE}/mask'
+
+
+@pytest.fixture(scope='module')
+def size():
+    return bundle().card.input_size
+
+
+@pytest.fixture(scope='module')
+def node(size):
+    given = {'input_height': size[0], 'input_width': size[1], 'deterministic': True, 'max_image_pixels': 1_000_000}
+    process = NodeProcess('--ros-args', '-r', 'image:=/front/image_raw', parameters=given)
+    yield process
+    code = process.signal(signal.SIGTERM)
+    assert code == 0, process.log
+    assert 'Traceback' not in process.log, process.log
+
+
+@pytest.fixture(scope='module')
+def probe(node):
+    node.wait_for_log('serving ')
+    found = Probe()
+    found.subscribe('/diagnostics', DiagnosticArray)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope='module')
+def pipeline(size):
+    return Pipeline(bundle(), input_size=size, options=Options(threads=1, precision='fp32'))
+
+
+@pytest.fixture
+def watch(probe):
+    """Subscribes topics for one test and waits until frames get through."""
+    opened = []
+
+    def begin(**kinds):
+        for name, kind in kinds.items():
+            topic = f'{NODE}/' + name.replace('__', '/')
+            probe.subscribe(topic, kind)
+            opened.append(topic)
+        camera = probe.publisher('/front/image_raw')
+        until(camera.get_subscription_count, 'subscription of the node')
+        return camera
+
+    yield begin
+    for topic in opened:
+        probe.unsubscribe(topic)
+
+
+def exchange(probe, camera, message, topic=MASK):
+    """Publish a frame and return the message that answers it."""
+    camera.publish(message)
+    return answer(probe, message, topic)
+
+
+def answer(probe, message, topic):
+    """The message on a topic that has the header of ``message``."""
+    return until(lambda: next((m for m in list(probe.received[topic]) if m.header == message.header), None), topic)
+
+
+@pytest.mark.parametrize('shape', [SMALL, (121, 163), (360, 480)])
+def test_mask_is_the_pipelines_under_the_inputs_header(probe, watch, pipeline, shape):
+    camera = watch(mask=Image)
+    rgb = picture(shape, seed=shape[1])
+    mask = exchange(probe, camera, probe.frame(rgb))
+    assert (mask.height, mask.width, mask.encoding, mask.step) == (*shape, 'mono8', shape[1])
+    assert mask.header.frame_id == 'front_optical'
+    assert bytes(mask.data) == pipeline(rgb).labels.tobytes()
+
+
+def test_every_picture_comes_from_one_inference(probe, watch, pipeline):
+    kinds = {'mask': Image, 'color_mask': Image, 'overlay': Image, 'confidence': Image}
+    camera = watch(**kinds, mask__compressed=CompressedImage, overlay__compressed=CompressedImage)
+    rgb = picture(seed=3)
+    message = probe.frame(rgb)
+    exchange(probe, camera, message)
+    found = {name: answer(probe, message, f'{NODE}/{name}') for name in kinds}
+    expected = pipeline(rgb, confidence=True)
+    table = np.array(bundle().card.colour_table(), np.uint8)
+    assert pixels(found['color_mask']).tobytes() == table[expected.labels].tobytes()
+    assert pixels(found['confidence']).tobytes() == expected.confidence.tobytes()
+    assert found['overlay'].encoding == 'rgb8'
+    half = (rgb.astype(int) + table[expected.labels]) / 2
+    assert np.abs(pixels(found['overlay']) - half).max() <= 1
+    png = answer(probe, message, f'{NODE}/mask/compressed')
+    assert np.array_equal(cv2.imdecode(np.array(png.data), cv2.IMREAD_UNCHANGED), expected.labels)
+    jpeg = answer(probe, message, f'{NODE}/overlay/compressed')
+    assert cv2.imdecode(np.array(jpeg.data), cv2.IMREAD_COLOR).shape == rgb.shape
+
+
+def pixels(message):
+    shape = (message.height, message.width, 3) if message.encoding == 'rgb8' else (message.height, message.width)
+    return np.array(message.data, np.uint8).reshape(shape)
+
+
+def test_parameters_take_effect_at_once_or_are_refused_with_a_reason(probe, watch, pipeline, size):
+    camera = watch(mask=Image, color_mask=Image)
+    rgb = picture(seed=5)
+    assert probe.set(confidence_threshold=1)[0].successful
+    mask = exchange(probe, camera, probe.frame(rgb))
+    assert bytes(mask.data) == pipeline(rgb, threshold=1.0).labels.tobytes()
+    assert probe.set(confidence_threshold=0.0, output_size='network', color_encoding='rgba8')[0].successful
+    message = probe.frame(rgb)
+    mask = exchange(probe, camera, message)
+    assert (mask.height, mask.width) == size
+    assert answer(probe, message, f'{NODE}/color_mask').encoding == 'rgba8'
+    assert all(r.successful for r in probe.set(output_size='input', color_encoding='rgb8'))
+    for name, value, told in [
+        ('confidence_threshold', 1.5, '1'),
+        ('overlay_alpha', 'much', 'number'),
+        ('output_size', 'huge', 'input, network'),
+        ('model', 'another', 'deactivate'),
+    ]:
+        (result,) = probe.set(**{name: value})
+        assert not result.successful
+        assert name in result.reason
+        assert told in result.reason
+    assert bytes(exchange(probe, camera, probe.frame(rgb)).data) == pipeline(rgb).labels.tobytes()
+
+
+def test_late_joiners_get_the_legends(probe):
+    for topic, kind in [('class_map', String), ('legend', Image)]:
+        probe.subscribe(f'{NODE}/{topic}', kind, LATCHED)
+    latched = until(lambda: probe.received[f'{NODE}/class_map'], 'class map')[0]
+    facts = json.loads(latched.data)
+    assert [row['name'] for row in facts['classes']] == list(bundle().card.class_names)
+    assert [row['id'] for row in facts['classes']] == list(range(bundle().card.classes))
+    assert facts['weights_sha256'] == bundle().card.weights_sha256
+    assert until(lambda: probe.received[f'{NODE}/legend'], 'legend')[0].encoding == 'rgb8'
+
+
+def test_camera_info_is_rescaled_with_the_mask(probe, watch, size):
+    camera = watch(mask=Image, camera_info=CameraInfo)
+    info = CameraInfo(height=SMALL[0], width=SMALL[1], distortion_model='plumb_bob')
+    info.k = [100.0, 0.0, 79.5, 0.0, 100.0, 59.5, 0.0, 0.0, 1.0]
+    calibration = probe.publisher('/front/camera_info', CameraInfo)
+    until(calibration.get_subscription_count, 'subscription of camera_info')
+    calibration.publish(info)
+    until(lambda: echoed(probe, camera, 'camera_info'), 'camera_info beside the mask')
+    probe.set(output_size='network')
+    try:
+        scaled = until(lambda: echoed(probe, camera, 'camera_info', size), 'rescaled camera_info')
+    finally:
+        probe.set(output_size='input')
+    assert scaled.k[0] == pytest.approx(100.0 * size[1] / SMALL[1])
+    assert scaled.k[2] == pytest.approx((size[1] - 1) / 2)
+    assert scaled.k[5] == pytest.approx((size[0] - 1) / 2)
+
+
+def echoed(probe, camera, name, size=SMALL):
+    message = probe.frame(picture())
+    exchange(probe, camera, message)
+    found = (m for m in list(probe.received[f'{NODE}/{name}']) if m.header == message.header)
+    return next((m for m in found if (m.height, m.width) == tuple(size)), None)
+
+
+FAULTS = {
+    'bad_encoding': {'encoding': 'rgb565'},
+    'bad_size': {'step': 7},
+    'too_large': {'height': 2000, 'width': 2000},
+    'stale': {'age_s': 3.0},
+    'future': {'age_s': -3.0},
+    'zero_stamp': {'header': Header()},
+}
+
+
+def test_each_fault_is_counted_and_told_and_the_node_goes_on(probe, watch, node):
+    camera = watch(mask=Image)
+    before = probe.counts()
+    assert probe.set(drop_zero_stamp=True)[0].successful
+    for reason, changes in FAULTS.items():
+        camera.publish(probe.frame(picture(), **changes))
+        node.wait_for_log(f'dropped a frame ({reason})')
+    assert probe.set(drop_zero_stamp=False)[0].successful
+    exchange(probe, camera, probe.frame(picture()))
+    exchange(probe, camera, probe.frame(picture(), header=Header()))
+    after = probe.counts()
+    changed = {key: int(after[key]) - int(before[key]) for key in after if key.startswith('dropped_')}
+    assert changed == {key: int(key[len('dropped_') :] in FAULTS) for key in changed}
+    assert 'rgb8, bgr8' in node.log
+
+
+def test_nothing_is_subscribed_while_nobody_listens(probe, watch):
+    camera = watch(mask=Image)
+    exchange(probe, camera, probe.frame(picture()))
+    probe.unsubscribe(MASK)
+    try:
+        until(lambda: camera.get_subscription_count() == 0, 'end of the subscription')
+    finally:
+        probe.subscribe(MASK, Image)
+
+
+def test_enable_drops_frames_until_enabled_again(probe, watch):
+    camera = watch(mask=Image)
+    assert probe.answer(f'{NODE}/enable', SetBool, SetBool.Request(data=False)).success
+    before = int(probe.counts()['dropped_disabled'])
+    camera.publish(probe.frame(picture()))
+    until(lambda: int(probe.counts()['dropped_disabled']) == before + 1, 'count of disabled')
+    assert probe.answer(f'{NODE}/enable', SetBool, SetBool.Request(data=True)).success
+    exchange(probe, camera, probe.frame(picture()))
+
+
+def test_self_test_and_reload_answer_while_frames_are_served(probe, watch, node):
+    camera = watch(mask=Image)
+    response = probe.answer(f'{NODE}/self_test', Trigger)
+    assert response.success, response.message
+    assert '%' in response.message
+    response = probe.answer(f'{NODE}/reload_model', Trigger)
+    assert response.success, response.message
+    exchange(probe, camera, probe.frame(picture()))
+
+
+@pytest.mark.parametrize('reliable', [True, False])
+@pytest.mark.parametrize('durable', [True, False])
+def test_publishers_of_every_quality_of_service_get_through(probe, watch, reliable, durable):
+    watch(mask=Image)
+    other = probe.publisher('/front/image_raw', Image, reliable, durable)
+    try:
+        until(lambda: delivered(probe, other), 'mask', 10.0)
+    finally:
+        if not (reliable and not durable):
+            probe.forget_publisher(other)
+
+
+def delivered(probe, camera):
+    message = probe.frame(picture())
+    camera.publish(message)
+    deadline = time.monotonic() + 0.5
+    while time.monotonic() < deadline:
+        if any(m.header == message.header for m in list(probe.received[MASK])):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_every_frame_received_is_accounted_for(probe, watch):
+    camera = watch(mask=Image)
+    for _ in range(60):
+        camera.publish(probe.frame(picture((360, 480))))
+    counts = until(lambda: settled(probe), 'an idle node')
+    received = int(probe.counts('input')['received'])
+    dropped = sum(int(value) for key, value in counts.items() if key.startswith('dropped_'))
+    assert received == int(counts['published']) + dropped + int(counts['failed'])
+    assert int(counts['failed']) == 0
+    assert probe.diagnosis('model').level == b'\x00'
+    assert int(counts['unexpected_errors']) == 0
+
+
+def settled(probe):
+    counts = probe.counts()
+    return counts if counts['in_flight'] == '0' else None
