@@ -19,7 +19,7 @@ from . import kernels_numpy
 try:
     from . import _kernels as kernels
 except ImportError as error:
-    kernels = kernels_numpy  # type: ignore[misc,assignment]
+    kernels = kernels_numpy  # type: ignore[misc]
     _REASON = str(error)
 else:
     _REASON = ''

@@ -14,10 +14,14 @@ from . import kernels
 
 
 def colourise(labels: np.ndarray, table: np.ndarray, out: Optional[np.ndarray] = None) -> np.ndarray:
-    """Labels (H,W) uint8 to colours (H,W,3) uint8 by a (256,3) uint8 table; into ``out`` where given."""
+    """Labels (H,W) uint8 to colours (H,W,k) uint8 by a (256,k) uint8 table; into ``out`` where given."""
+    channels = table.shape[1]
     if out is None:
-        out = np.empty((*labels.shape, 3), np.uint8)
-    kernels.colourise(np.ascontiguousarray(labels), table, out)
+        out = np.empty((*labels.shape, channels), np.uint8)
+    if channels == 3:
+        kernels.colourise(np.ascontiguousarray(labels), table, out)
+    else:
+        np.take(table, labels, axis=0, out=out, mode='clip')
     return out
 
 

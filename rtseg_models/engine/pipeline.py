@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Optional
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ..bundle import Bundle
 from ..card import Size
 from ..errors import BundleError, RtsegError
 from . import kernels
-from .backends import Backend, Options, open_backend
+from .backends import Backend, LabellingBackend, Options, open_backend
 from .postprocess import Grid, confidence_of, lazy_labels
 from .preprocess import stretch
 from .timing import StageClock
@@ -49,6 +49,7 @@ class Pipeline:
         self.bundle = bundle
         self.input_size = input_size or bundle.card.input_size
         self.backend: Backend = open_backend(bundle, self.input_size, backend, options)
+        self._labeller = self.backend if isinstance(self.backend, LabellingBackend) else None
         self._input = np.empty((1, *self.input_size, 3), np.uint8)
         kernels.announce()
 
@@ -69,17 +70,46 @@ class Pipeline:
         clock = StageClock()
         image = stretch(rgb, self.input_size, self._input)
         clock.lap('preprocess')
+        target = size or (rgb.shape[0], rgb.shape[1])
+        grid = self._grid(target)
+        if self._labeller is not None and out is None and not confidence and threshold <= 0:
+            (labels,) = self._finite(self._labeller.label(image, grid))
+            clock.lap('network')
+            return Segmentation(labels, None, {**clock.stage_ms, 'postprocess': 0.0})
         logits = self.backend.infer(image)[0]
         clock.lap('network')
-        card = self.bundle.card
-        target = size or (rgb.shape[0], rgb.shape[1])
-        grid = Grid.between(target, self.input_size, card.output_stride, logits.shape[1:], card.align_corners)
-        labels = lazy_labels(logits, grid, out)
-        if labels is None:
-            raise NonFiniteLogits(f'{self.bundle.name} on {self.backend.name}: logits hold NaN or infinity')
+        labels = self._finite(lazy_labels(logits, grid, out))
         sureness = confidence_of(logits, grid, labels, threshold) if confidence or threshold > 0 else None
         clock.lap('postprocess')
         return Segmentation(labels, sureness if confidence else None, clock.stage_ms)
+
+    def batch(self, images: Sequence[np.ndarray]) -> List[Segmentation]:
+        """Segment the newest image of each of several cameras: at once where the backend takes batches, else in turn.
+
+        Images are rgb (H,W,3) uint8; those of different sizes go in turn. Results of a batch carry its times.
+        """
+        sizes = {image.shape for image in images}
+        if self._labeller is None or len(sizes) != 1:
+            return [self(image) for image in images]
+        clock = StageClock()
+        stacked = np.empty((len(images), *self.input_size, 3), np.uint8)
+        for image, into in zip(images, stacked):
+            into[:] = stretch(image, self.input_size, into[None])[0]
+        clock.lap('preprocess')
+        grid = self._grid((images[0].shape[0], images[0].shape[1]))
+        labels = self._finite(self._labeller.label(stacked, grid))
+        clock.lap('network')
+        return [Segmentation(each, None, {**clock.stage_ms, 'postprocess': 0.0}) for each in labels]
+
+    def _grid(self, target: Size) -> Grid:
+        card, (h, w) = self.bundle.card, self.input_size
+        cells = (-(-h // card.output_stride), -(-w // card.output_stride))
+        return Grid.between(target, self.input_size, card.output_stride, cells, card.align_corners)
+
+    def _finite(self, labels: Optional[np.ndarray]) -> np.ndarray:
+        if labels is None:
+            raise NonFiniteLogits(f'{self.bundle.name} on {self.backend.name}: logits hold NaN or infinity')
+        return labels
 
     def self_test(self) -> float:
         """Share of the golden sample's pixels that come out as stored; BundleError below the bound of the precision."""

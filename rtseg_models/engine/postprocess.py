@@ -48,6 +48,11 @@ class Grid:
         columns = _split(source_positions(size[1], net[1], stride, cells[1], align_corners))
         return Grid(size, cells, *rows, *columns)
 
+    @property
+    def lines(self) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The four arrays in the order in which the pixel loops take them."""
+        return self.row_low, self.row_fraction, self.column_low, self.column_fraction
+
 
 def source_positions(count: int, net: int, stride: int, cells: int, align_corners: bool) -> np.ndarray:
     """Where ``count`` output pixels lie on the logit grid (float64), clamped to [0, cells - 1].
@@ -69,11 +74,11 @@ def lazy_labels(logits: np.ndarray, grid: Grid, out: Optional[np.ndarray] = None
     logits are widened to float32 first. Logits that no pixel lies between, as when shrinking, are not looked at.
     """
     logits = _widened(logits)
+    c, h, w = logits.shape
     labels = np.empty(grid.size, np.uint8) if out is None else out
-    arguments = (logits, *logits.shape, grid.row_low, grid.row_fraction, grid.column_low, grid.column_fraction)
 
     def band(first: int, last: int) -> bool:
-        return kernels.upsample_argmax(*arguments, first, last, labels)
+        return kernels.upsample_argmax(logits, c, h, w, *grid.lines, first, last, labels)
 
     work = max(labels.size, logits.size // 4)
     finite = kernels.in_bands(band, grid.size[0], _bands(work, _PIXELS_PER_BAND))
@@ -86,11 +91,11 @@ def confidence_of(logits: np.ndarray, grid: Grid, labels: np.ndarray, threshold:
     Pixels of ``labels`` whose share is below ``threshold`` become 255.
     """
     logits = _widened(logits)
+    c, h, w = logits.shape
     confidence = np.empty(grid.size, np.uint8)
-    arguments = (logits, *logits.shape, grid.row_low, grid.row_fraction, grid.column_low, grid.column_fraction)
 
     def band(first: int, last: int) -> None:
-        kernels.upsample_confidence(*arguments, first, last, threshold, labels, confidence)
+        kernels.upsample_confidence(logits, c, h, w, *grid.lines, first, last, threshold, labels, confidence)
 
     kernels.in_bands(band, grid.size[0], _bands(labels.size, _CONFIDENCES_PER_BAND))
     return confidence
@@ -98,8 +103,8 @@ def confidence_of(logits: np.ndarray, grid: Grid, labels: np.ndarray, threshold:
 
 def dense_labels(logits: np.ndarray, size: Size, net: Size, stride: int, align_corners: bool = False) -> np.ndarray:
     """Labels (H,W) uint8 of logits (C,h,w) by evaluating every class at every pixel: the definition, in plain NumPy."""
-    interpolated = upsample(logits, size, net, stride, align_corners)
-    return interpolated.argmax(axis=0).astype(np.uint8)
+    labels: np.ndarray = upsample(logits, size, net, stride, align_corners).argmax(axis=0).astype(np.uint8)
+    return labels
 
 
 def upsample(logits: np.ndarray, size: Size, net: Size, stride: int, align_corners: bool = False) -> np.ndarray:
@@ -110,7 +115,8 @@ def upsample(logits: np.ndarray, size: Size, net: Size, stride: int, align_corne
     fy, fx = grid.row_fraction[:, None], grid.column_fraction
     below, right = np.minimum(grid.row_low + 1, h - 1), np.minimum(grid.column_low + 1, w - 1)
     rows = (1 - fy) * logits[:, grid.row_low] + fy * logits[:, below]  # (C, H, w)
-    return (1 - fx) * rows[:, :, grid.column_low] + fx * rows[:, :, right]  # (C, H, W)
+    full: np.ndarray = (1 - fx) * rows[:, :, grid.column_low] + fx * rows[:, :, right]  # (C, H, W)
+    return full
 
 
 def _split(positions: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:

@@ -15,8 +15,8 @@ from ..card import Size
 def stretch(rgb: np.ndarray, size: Size, out: Optional[np.ndarray] = None) -> np.ndarray:
     """Rgb (H,W,3) uint8 stretched to ``size`` as (1,h,w,3) uint8; ``out`` is reused where given.
 
-    Bilinear at half-pixel centres. An image of the right size is passed on without a copy, unless it is read-only (a view
-    of a message's bytes), which runtimes do not take.
+    Bilinear at half-pixel centres. An image of the right size is passed on without a copy, unless it is read-only (a
+    view of a message's bytes), which runtimes do not take.
     """
     h, w = size
     if rgb.shape[:2] == size and rgb.flags.c_contiguous and rgb.flags.writeable:

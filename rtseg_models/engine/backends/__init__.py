@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Dict, Optional, Protocol
+from typing import Dict, List, Optional, Protocol, Sequence, runtime_checkable
 
 import numpy as np
 
 from ...bundle import Bundle
-from ...card import Size
+from ...card import Card, Size
 from ...errors import ConfigurationError, Unavailable
+from ..postprocess import Grid
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,21 @@ class Options:
 
 
 class Backend(Protocol):
-    """A network on a runtime, ready for images of one size."""
+    """A network on a runtime, ready for images of one size.
+
+    ``fallback`` says why a better device was not taken, and is empty where none was to be had.
+    """
 
     name: str
     device: str
     precision: str
+    fallback: str
 
     def infer(self, rgb: np.ndarray) -> np.ndarray:
-        """Rgb (1,H,W,3) uint8 at the network's input size to logits (1,C,h,w) float32, valid until the next call."""
+        """Rgb (1,H,W,3) uint8 at the network's input size to logits (1,C,h,w) float32, valid until the next call.
+
+        The array is C-contiguous and writable, as ``preprocess.stretch`` leaves it.
+        """
         ...
 
     def close(self) -> None:
@@ -43,32 +52,100 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class LabellingBackend(Protocol):
+    """A backend that also upsamples and labels where it computes, so that only labels cross to the host."""
+
+    def label(self, rgb: np.ndarray, grid: Grid) -> Optional[np.ndarray]:
+        """Rgb (N,H,W,3) uint8 at the input size to fresh labels (N,H,W) uint8; None where logits are not finite."""
+        ...
+
+
 MODULES: Dict[str, str] = {
     'openvino': 'openvino',
     'onnxruntime': 'onnxruntime',
     'torch': 'torch',
+    'tensorrt': 'onnxruntime',
 }
-"""Backend name to the distribution it needs; ``backends/<name>_backend.py`` holds it. The order is that of ``auto``."""
+"""Backend name to the module it needs; ``backends/<name>_backend.py`` holds it."""
+
+_PACKAGES = {'tensorrt': 'onnxruntime-gpu with its TensorRT provider'}
+_ON_CPU = ('openvino', 'onnxruntime', 'torch')
+_ON_GPU = ('tensorrt', 'onnxruntime', 'torch')
+_GPU_NODES = ('/dev/nvidia0', '/dev/nvhost-gpu', '/dev/nvgpu', '/dev/dxg')  # desktop, Jetson, newer Jetson, WSL
+LEAST_AGREEMENT = 0.995
+"""Share of a validation set's pixels that a reduced precision must label as fp32 does before ``auto`` uses it."""
 
 
 def installed(name: str) -> bool:
     """Whether the backend's runtime can be imported here (it is not imported to find out)."""
-    return importlib.util.find_spec(MODULES[name]) is not None
+    spec = importlib.util.find_spec(MODULES[name])
+    if spec is None or name != 'tensorrt':
+        return spec is not None
+    folders = [Path(p) for p in spec.submodule_search_locations or ()]
+    return any((f / 'capi' / 'libonnxruntime_providers_tensorrt.so').is_file() for f in folders)
+
+
+def nvidia_gpu_present() -> bool:
+    """Whether the kernel offers an NVIDIA GPU, usable or not."""
+    return any(Path(node).exists() for node in _GPU_NODES)
 
 
 def open_backend(bundle: Bundle, size: Size, name: str, options: Options) -> Backend:
-    """The named backend, or for ``auto`` the first installed one in the order OpenVINO, ONNX Runtime, PyTorch.
+    """The named backend on the device that ``options`` names.
 
-    Unavailable names the package to install; ConfigurationError a size without a graph.
+    ``auto`` measures nothing: with an NVIDIA GPU (and a device other than ``cpu``) the first that opens on it of
+    TensorRT, ONNX Runtime, PyTorch; else on the CPU the first installed of OpenVINO, ONNX Runtime, PyTorch. Device
+    ``auto`` goes to the CPU where no runtime can use the GPU that is there, and says why in ``fallback``; device
+    ``cuda`` never does. Unavailable names what is missing; ConfigurationError a size without a graph.
     """
-    if name == 'auto':
-        name = next((n for n in MODULES if installed(n)), '')
-        if not name:
-            raise Unavailable(f'no runtime is installed; install one of: {", ".join(MODULES.values())}')
-    if name not in MODULES:
+    if name != 'auto' and name not in MODULES:
         raise ConfigurationError(f'unknown backend {name!r}; known: auto, {", ".join(MODULES)}')
+    if not re.fullmatch(r'auto|cpu|cuda(:\d+)?', options.device):
+        raise ConfigurationError(f'unknown device {options.device!r}; known: auto, cpu, cuda, cuda:N')
+    if name != 'auto' and not installed(name):
+        package = _PACKAGES.get(name, MODULES[name])
+        raise Unavailable(f'backend {name!r} needs the package {package!r}, which is not installed')
+    reasons: List[str] = []
+    if options.device.startswith('cuda') or (
+        options.device == 'auto' and name in ('auto', *_ON_GPU) and nvidia_gpu_present()
+    ):
+        on_gpu = options if options.device != 'auto' else replace(options, device='cuda')
+        for candidate in _ON_GPU if name == 'auto' else (name,):
+            try:
+                return _create(bundle, size, candidate, on_gpu)
+            except Unavailable as error:
+                reasons.append(str(error))
+        if options.device != 'auto' or name == 'tensorrt':
+            raise Unavailable('; '.join(reasons))
+    found = next((n for n in _ON_CPU if installed(n)), '') if name == 'auto' else name
+    if not found:
+        raise Unavailable(f'no runtime is installed; install one of: {", ".join(_ON_CPU)}')
+    backend = _create(bundle, size, found, replace(options, device='cpu'))
+    backend.fallback = '; '.join(reasons)
+    return backend
+
+
+def choose_precision(card: Card, asked: str, offered: Sequence[str], where: str) -> str:
+    """The precision to run in; for ``auto`` the first of ``offered`` that the card's agreement allows, else fp32.
+
+    ``offered`` lists reduced precisions before fp32. Unavailable where ``where`` has not what was asked for.
+    """
+    if asked == 'auto':
+        return next((p for p in offered if card.agreement.get(p, 0.0) >= LEAST_AGREEMENT), 'fp32')
+    if asked not in offered:
+        raise Unavailable(f'precision {asked!r}: {where} offers {", ".join(offered)}')
+    return asked
+
+
+def device_index(device: str) -> int:
+    """N of ``cuda:N``; 0 of ``cuda``."""
+    return int(device.partition(':')[2] or 0)
+
+
+def _create(bundle: Bundle, size: Size, name: str, options: Options) -> Backend:
     if not installed(name):
-        raise Unavailable(f'backend {name!r} needs the package {MODULES[name]!r}, which is not installed')
+        raise Unavailable(f'backend {name!r} needs the package {_PACKAGES.get(name, MODULES[name])!r}')
     module = importlib.import_module(f'{__name__}.{name}_backend')
     backend: Backend = module.create(bundle, size, options)
     return backend

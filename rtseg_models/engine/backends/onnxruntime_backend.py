@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime on the CPU and, through its CUDA and TensorRT providers, on NVIDIA GPUs."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Dict, Optional
 
 import numpy as np
 import onnxruntime
@@ -12,17 +13,18 @@ import onnxruntime
 from ...bundle import Bundle
 from ...card import Size
 from ...errors import Unavailable
-from . import Options
+from . import Options, choose_precision, device_index
+from .graphs import graph_file
 
 
 class OnnxRuntimeBackend:
     """An ONNX Runtime session."""
 
-    name = 'onnxruntime'
-
-    def __init__(self, session: Any, device: str, precision: str) -> None:
+    def __init__(self, session: Any, name: str, device: str, precision: str) -> None:
+        self.name = name
         self.device = device
         self.precision = precision
+        self.fallback = ''
         self._session = session
 
     def infer(self, rgb: np.ndarray) -> np.ndarray:
@@ -34,13 +36,34 @@ class OnnxRuntimeBackend:
 
 
 def create(bundle: Bundle, size: Size, options: Options) -> OnnxRuntimeBackend:
-    """A session over the graph of ``size``; Unavailable for what the CPU provider has not."""
-    if options.device not in ('auto', 'cpu'):
-        raise Unavailable(f'device {options.device!r}: this onnxruntime offers {onnxruntime.get_available_providers()}')
-    if options.precision not in ('auto', 'fp32'):
-        raise Unavailable(f'precision {options.precision!r}: the onnxruntime backend offers fp32 on the CPU')
-    settings = onnxruntime.SessionOptions()
-    if options.threads:
-        settings.intra_op_num_threads = options.threads
-    session = onnxruntime.InferenceSession(str(bundle.graph(size)), settings, providers=['CPUExecutionProvider'])
-    return OnnxRuntimeBackend(session, 'cpu', 'fp32')
+    """A session over the graph of ``size``, in fp32; Unavailable names the providers of this onnxruntime."""
+    precision = choose_precision(bundle.card, options.precision, ('fp32',), 'the onnxruntime backend')
+    on_gpu = options.device.startswith('cuda')
+    provider = 'CUDAExecutionProvider' if on_gpu else 'CPUExecutionProvider'
+    # TF32 would round convolutions to 10 bits behind fp32's name.
+    settings = {'device_id': device_index(options.device), 'use_tf32': 0} if on_gpu else {}
+    with graph_file(bundle, size, options.cache_dir) as graph:
+        session = open_session(graph, provider, settings, options.threads)
+    return OnnxRuntimeBackend(session, 'onnxruntime', options.device if on_gpu else 'cpu', precision)
+
+
+def open_session(graph: Path, provider: str, settings: Dict[str, Any], threads: int) -> Any:
+    """A session whose first provider is ``provider``; Unavailable where onnxruntime lacks it or cannot start it."""
+    version, offered = onnxruntime.__version__, onnxruntime.get_available_providers()
+    if provider not in offered:
+        raise Unavailable(f'onnxruntime {version} has no {provider} (it has {", ".join(offered)}): {_hint(provider)}')
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads:
+        options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(graph), options, providers=[(provider, settings)])
+    found: Optional[str] = next(iter(session.get_providers()), None)
+    if found != provider:  # onnxruntime goes on with the CPU when a provider's libraries do not load
+        raise Unavailable(f'onnxruntime {version} offers {provider} but started {found}: {_hint(provider)}')
+    return session
+
+
+def _hint(provider: str) -> str:
+    if provider == 'CPUExecutionProvider':
+        return 'reinstall onnxruntime'
+    return "install onnxruntime-gpu in the version that matches this machine's CUDA, cuDNN, TensorRT and driver"

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from pathlib import Path
+from typing import Any, Dict, Optional
 
 import numpy as np
 import openvino
@@ -12,9 +13,11 @@ import openvino
 from ...bundle import Bundle
 from ...card import Size
 from ...errors import Unavailable
-from . import Options
+from . import Options, choose_precision
+from .cache import build_cached, engine_key
+from .graphs import graph_file
 
-_PRECISION = {'fp32': 'f32', 'bf16': 'bf16'}
+_HINTS = {'fp32': 'f32', 'bf16': 'bf16'}
 
 
 class OpenVINOBackend:
@@ -25,32 +28,47 @@ class OpenVINOBackend:
 
     def __init__(self, compiled: Any, precision: str) -> None:
         self.precision = precision
+        self.fallback = ''
         self._request = compiled.create_infer_request()
+        self._image: Optional[np.ndarray] = None
 
     def infer(self, rgb: np.ndarray) -> np.ndarray:
-        self._request.infer({0: openvino.Tensor(rgb, shared_memory=True)})
+        if rgb is not self._image:  # the request keeps the tensor, which keeps the pixels
+            self._image = rgb
+            self._request.set_input_tensor(openvino.Tensor(rgb, shared_memory=True))
+        self._request.start_async()
+        self._request.wait()
         logits: np.ndarray = self._request.get_output_tensor(0).data
         return logits
 
     def close(self) -> None:
-        self._request = None
+        self._request = self._image = None
 
 
 def create(bundle: Bundle, size: Size, options: Options) -> OpenVINOBackend:
     """Compile the graph of ``size``; Unavailable for a device or precision that OpenVINO's CPU plugin has not."""
     if options.device not in ('auto', 'cpu'):
         raise Unavailable(f'device {options.device!r}: the openvino backend runs on the CPU')
-    precision = 'fp32' if options.precision == 'auto' else options.precision
-    if precision not in _PRECISION:
-        raise Unavailable(f'precision {precision!r}: the openvino backend offers {", ".join(_PRECISION)}')
+    core = openvino.Core()
+    offered = [p for p in ('bf16', 'fp32') if p[:2] != 'bf' or 'BF16' in _capabilities(core)]
+    precision = choose_precision(bundle.card, options.precision, offered, 'OpenVINO on this CPU')
     settings: Dict[str, Any] = {
-        'INFERENCE_PRECISION_HINT': _PRECISION[precision],
+        'INFERENCE_PRECISION_HINT': _HINTS[precision],
         'PERFORMANCE_HINT': 'LATENCY',
         'NUM_STREAMS': '1',
     }
     if options.threads:
         settings['INFERENCE_NUM_THREADS'] = options.threads
-    if options.cache_dir is not None:
-        settings['CACHE_DIR'] = str(options.cache_dir)
-    core = openvino.Core()
-    return OpenVINOBackend(core.compile_model(str(bundle.graph(size)), 'CPU', settings), precision)
+
+    with graph_file(bundle, size, options.cache_dir) as graph:
+
+        def compile_model(folder: Optional[Path]) -> Any:
+            cached = settings if folder is None else {**settings, 'CACHE_DIR': str(folder)}
+            return core.compile_model(str(graph), 'CPU', cached)
+
+        key = engine_key(bundle, size, precision, 'openvino', openvino.__version__, f'cpu{options.threads or ""}')
+        return OpenVINOBackend(build_cached(options.cache_dir, key, compile_model), precision)
+
+
+def _capabilities(core: Any) -> Any:
+    return core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Union
+
 import numpy as np
 import torch
 
@@ -11,18 +13,20 @@ from ...bundle import Bundle
 from ...card import Size
 from ...errors import Unavailable
 from ...networks.deployed import Deployed
-from . import Options
+from . import Options, choose_precision, device_index
+from .torch_cuda import CudaBackend
 from .torch_graph import deployed_network
 
 
 class TorchBackend:
-    """Eager PyTorch on the CPU in float32."""
+    """Eager PyTorch on the CPU in float32: the reference that the other runtimes are compared with."""
 
     name = 'torch'
     device = 'cpu'
     precision = 'fp32'
 
     def __init__(self, deployed: Deployed) -> None:
+        self.fallback = ''
         self._deployed = deployed
 
     def infer(self, rgb: np.ndarray) -> np.ndarray:
@@ -34,12 +38,24 @@ class TorchBackend:
         del self._deployed
 
 
-def create(bundle: Bundle, size: Size, options: Options) -> TorchBackend:
-    """The bundle's network in eager mode; ``size`` needs no graph."""
-    if options.device not in ('auto', 'cpu'):
-        raise Unavailable(f'device {options.device!r}: CUDA is not available to PyTorch {torch.__version__} here')
-    if options.precision not in ('auto', 'fp32'):
-        raise Unavailable(f'precision {options.precision!r}: the torch backend offers fp32 on the CPU')
+def create(bundle: Bundle, size: Size, options: Options) -> Union[TorchBackend, CudaBackend]:
+    """The bundle's network in PyTorch, on the CPU in eager mode or on an NVIDIA GPU; ``size`` needs no graph."""
+    if options.device.startswith('cuda'):
+        _require_gpu(device_index(options.device))
+        precision = choose_precision(bundle.card, options.precision, ('fp16', 'bf16', 'fp32'), 'PyTorch on CUDA')
+        return CudaBackend(deployed_network(bundle), size, options.device, precision)
+    choose_precision(bundle.card, options.precision, ('fp32',), 'PyTorch on the CPU')
     if options.threads:
         torch.set_num_threads(options.threads)
     return TorchBackend(deployed_network(bundle))
+
+
+def _require_gpu(index: int) -> None:
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if index < found:
+        return
+    built_for = f'built for CUDA {torch.version.cuda}' if torch.version.cuda else 'built without CUDA'
+    raise Unavailable(
+        f'device cuda:{index}: PyTorch {torch.__version__} ({built_for}) finds {found} usable GPUs; install a CUDA '
+        'build of PyTorch that suits the driver that nvidia-smi names'
+    )

@@ -35,6 +35,12 @@ def test_colours_come_from_the_table(scene):
     np.testing.assert_array_equal(colourise(labels, table), table[labels])
 
 
+def test_a_table_may_have_four_channels(scene):
+    _, labels, table = scene
+    table = np.concatenate([table, table[:, :1]], axis=1)
+    np.testing.assert_array_equal(colourise(labels, table), table[labels])
+
+
 def test_colours_of_a_view_with_strides(scene):
     _, labels, table = scene
     np.testing.assert_array_equal(colourise(labels[::2, ::3], table), table[labels[::2, ::3]])

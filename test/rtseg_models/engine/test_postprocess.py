@@ -76,10 +76,7 @@ def test_labels_do_not_depend_on_the_bands(problem, bands):
         return kernels.upsample_argmax(
             logits,
             *logits.shape,
-            grid.row_low,
-            grid.row_fraction,
-            grid.column_low,
-            grid.column_fraction,
+            *grid.lines,
             first,
             last,
             labels,
@@ -199,7 +196,7 @@ def test_confidence_is_the_same_in_both_implementations(problem):
     compiled = importlib.import_module('rtseg_models.engine._kernels')
     logits, size, net, stride, align_corners = problem
     grid = Grid.between(size, net, stride, logits.shape[1:], align_corners)
-    arguments = (logits, *logits.shape, grid.row_low, grid.row_fraction, grid.column_low, grid.column_fraction)
+    arguments = (logits, *logits.shape, *grid.lines)
     results = []
     for module in (compiled, kernels_numpy):
         labels, confidence = np.zeros(size, np.uint8), np.zeros(size, np.uint8)

@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Compiled engines and exported graphs on disk. A cache that fails costs time, never the start.
+
+Each engine has a folder of its own, named by all that it depends on, with mode 0700: engines are code. A folder is used
+only while its files have the hashes that were noted when it was written; else it is emptied and built anew.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import stat
+from pathlib import Path
+from typing import Callable, Dict, Optional, TypeVar
+
+from ...bundle import Bundle, sha256_of
+from ...card import Size
+
+_log = logging.getLogger('rtseg')
+_SEAL = 'sha256.json'
+Engine = TypeVar('Engine')
+
+
+def engine_key(bundle: Bundle, size: Size, precision: str, runtime: str, version: str, device: str) -> str:
+    """Folder name of an engine: all that makes it valid or stale."""
+    facts = (runtime, version, device, precision, f'{size[0]}x{size[1]}', bundle.card.weights_sha256[:16])
+    return re.sub(r'[^A-Za-z0-9._-]+', '-', '_'.join(facts))
+
+
+def build_cached(root: Optional[Path], key: str, build: Callable[[Optional[Path]], Engine]) -> Engine:
+    """``build(folder)`` with the cache folder of ``key``, or ``build(None)`` where there is no usable cache.
+
+    A failure with a cache is logged, the folder is removed and the engine is built without; only a failure of that is
+    the caller's.
+    """
+    folder = None if root is None else _open_folder(root.expanduser(), key)
+    if folder is None:
+        return build(None)
+    try:
+        engine = build(folder)
+    except Exception as error:  # runtimes raise what they like over a damaged engine or a full disk
+        _log.warning('engine cache %s is of no use (%s); building without it', folder, error)
+        shutil.rmtree(folder, ignore_errors=True)
+        return build(None)
+    _write_seal(folder)
+    return engine
+
+
+def _open_folder(root: Path, key: str) -> Optional[Path]:
+    folder = root / key
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.stat()
+        if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
+            _log.warning('engine cache %s belongs to or is open to others; running without cache', folder)
+            return None
+        if not _sealed(folder):
+            if any(folder.iterdir()):
+                _log.warning('engine cache %s is damaged; building anew', folder)
+            shutil.rmtree(folder)
+            folder.mkdir(mode=0o700)
+    except OSError as error:
+        _log.warning('engine cache %s cannot be used (%s); running without cache', folder, error)
+        return None
+    return folder
+
+
+def _hashes(folder: Path) -> Dict[str, str]:
+    return {p.name: sha256_of(p) for p in sorted(folder.iterdir()) if p.is_file() and p.name != _SEAL}
+
+
+def _sealed(folder: Path) -> bool:
+    try:
+        noted = json.loads((folder / _SEAL).read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return False
+    return bool(noted == _hashes(folder))
+
+
+def _write_seal(folder: Path) -> None:
+    """Note the hashes of what was built; a folder without them is taken for damaged at the next start."""
+    if _sealed(folder):
+        return
+    try:
+        part = folder / f'.{_SEAL}.{os.getpid()}'
+        part.write_text(json.dumps(_hashes(folder)), encoding='utf-8')
+        part.replace(folder / _SEAL)
+    except OSError as error:
+        _log.warning('engine cache %s cannot be written (%s)', folder, error)
+        shutil.rmtree(folder, ignore_errors=True)

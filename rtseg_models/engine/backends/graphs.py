@@ -1,0 +1,60 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The ONNX graph of a bundle at any input size: the shipped one, or one exported on demand where PyTorch is there."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator, Optional
+
+from ...bundle import WEIGHTS, Bundle
+from ...card import Size
+from ...errors import ConfigurationError
+from . import installed
+from .cache import build_cached, engine_key
+
+_log = logging.getLogger('rtseg')
+
+
+@contextmanager
+def graph_file(bundle: Bundle, size: Size, cache_dir: Optional[Path]) -> Iterator[Path]:
+    """Path of the graph of ``size``, there for the duration of the block.
+
+    A size that the bundle has no graph for is exported by PyTorch into the cache, or into a temporary folder where
+    there is none; ConfigurationError, naming the sizes present, where PyTorch is not installed.
+    """
+    try:
+        shipped: Optional[Path] = bundle.graph(size)
+    except ConfigurationError:
+        if not installed('torch'):
+            raise
+        shipped = None
+    if shipped is not None:
+        yield shipped
+        return
+    with tempfile.TemporaryDirectory(prefix='rtseg-graph-') as temporary:
+
+        def export(folder: Optional[Path]) -> Path:
+            return _export(bundle, size, Path(temporary) if folder is None else folder)
+
+        yield build_cached(cache_dir, engine_key(bundle, size, 'fp32', 'graph', '1', 'any'), export)
+
+
+def _export(bundle: Bundle, size: Size, folder: Path) -> Path:
+    path, weights = folder / f'{size[0]}x{size[1]}.onnx', folder / WEIGHTS
+    if path.is_file() and weights.is_file():
+        return path
+    _log.info('%s has no graph for input size %dx%d; exporting one', bundle.name, *size)
+    torch_graph = importlib.import_module(f'{__package__}.torch_graph')
+    try:
+        os.link(bundle.weights_path, weights)  # a symbolic link that leaves the folder is refused by ONNX Runtime
+    except OSError:
+        shutil.copyfile(bundle.weights_path, weights)
+    path.write_bytes(torch_graph.export_graph(torch_graph.deployed_network(bundle), weights, size))
+    return path

@@ -1,0 +1,48 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""TensorRT through ONNX Runtime's provider, with its engine and timing caches on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+import onnxruntime
+
+from ...bundle import Bundle
+from ...card import Size
+from ...errors import Unavailable
+from . import Options, choose_precision, device_index
+from .cache import build_cached, engine_key
+from .graphs import graph_file
+from .onnxruntime_backend import OnnxRuntimeBackend, open_session
+
+PROVIDER = 'TensorrtExecutionProvider'
+
+
+def create(bundle: Bundle, size: Size, options: Options) -> OnnxRuntimeBackend:
+    """An engine for the graph of ``size``; building one takes minutes, loading one from the cache seconds."""
+    if not options.device.startswith('cuda'):
+        raise Unavailable(f'device {options.device!r}: the tensorrt backend runs on NVIDIA GPUs (cuda or cuda:N)')
+    precision = choose_precision(bundle.card, options.precision, ('fp16', 'fp32'), 'the tensorrt backend')
+    with graph_file(bundle, size, options.cache_dir) as graph:
+
+        def build(folder: Optional[Path]) -> Any:
+            return open_session(graph, PROVIDER, provider_settings(precision, options.device, folder), options.threads)
+
+        key = engine_key(bundle, size, precision, 'tensorrt', onnxruntime.__version__, options.device)
+        session = build_cached(options.cache_dir, key, build)
+    return OnnxRuntimeBackend(session, 'tensorrt', options.device, precision)
+
+
+def provider_settings(precision: str, device: str, folder: Optional[Path]) -> Dict[str, Any]:
+    """Options of the provider. TensorRT itself recognises an engine of another GPU or version, and rebuilds it."""
+    settings: Dict[str, Any] = {'device_id': device_index(device), 'trt_fp16_enable': precision == 'fp16'}
+    if folder is not None:
+        settings.update(
+            trt_engine_cache_enable=True,
+            trt_engine_cache_path=str(folder),
+            trt_timing_cache_enable=True,
+            trt_timing_cache_path=str(folder),
+        )
+    return settings

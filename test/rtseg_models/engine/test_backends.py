@@ -1,0 +1,264 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtseg_models.bundle import load_bundle, shipped_bundles
+from rtseg_models.card import Card
+from rtseg_models.engine import backends
+from rtseg_models.engine.backends import Options, choose_precision, installed, open_backend
+from rtseg_models.engine.backends.cache import build_cached, engine_key
+from rtseg_models.errors import ConfigurationError, Unavailable
+
+SMALL = (360, 480)
+
+
+@pytest.fixture(scope='module')
+def bundle():
+    if 'fast_scnn-camvid' not in shipped_bundles():
+        pytest.skip('the bundle fast_scnn-camvid is not shipped in this checkout')
+    return load_bundle('fast_scnn-camvid')
+
+
+def card_with(agreement):
+    return Card('n', ('a',), ((0, 0, 0),), 255, (32, 32), 8, (0, 0, 0), (1, 1, 1), '', '', '', agreement=agreement)
+
+
+@pytest.mark.parametrize(
+    ('agreement', 'offered', 'chosen'),
+    [
+        ({}, ('bf16', 'fp32'), 'fp32'),
+        ({'bf16': 0.9949}, ('bf16', 'fp32'), 'fp32'),
+        ({'bf16': 0.995}, ('bf16', 'fp32'), 'bf16'),
+        ({'bf16': 0.999}, ('fp32',), 'fp32'),
+        ({'bf16': 0.999, 'fp16': 0.5}, ('fp16', 'bf16', 'fp32'), 'bf16'),
+    ],
+)
+def test_auto_takes_a_reduced_precision_only_where_the_card_measured_its_agreement(agreement, offered, chosen):
+    assert choose_precision(card_with(agreement), 'auto', offered, 'here') == chosen
+
+
+def test_a_precision_that_is_not_offered_is_refused():
+    with pytest.raises(Unavailable, match=r"'fp16': this runtime offers bf16, fp32"):
+        choose_precision(card_with({'fp16': 1.0}), 'fp16', ('bf16', 'fp32'), 'this runtime')
+
+
+class Stub:
+    def __init__(self, name, device):
+        self.name, self.device, self.fallback = name, device, ''
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine with given runtimes, a GPU or none, and backends that open on it or not."""
+
+    def make(runtimes, gpu=False, broken=()):
+        def create(bundle, size, name, options):
+            if name not in runtimes:
+                raise Unavailable(f'{name} is missing')
+            if name == 'openvino' and options.device != 'cpu':
+                raise Unavailable('openvino runs on the CPU')
+            if options.device != 'cpu' and (name in broken or not gpu):
+                raise Unavailable(f'{name} finds no CUDA')
+            return Stub(name, options.device)
+
+        monkeypatch.setattr(backends, '_create', create)
+        monkeypatch.setattr(backends, 'installed', lambda name: name in runtimes)
+        monkeypatch.setattr(backends, 'nvidia_gpu_present', lambda: gpu)
+
+    return make
+
+
+ALL = ('openvino', 'onnxruntime', 'torch', 'tensorrt')
+
+
+@pytest.mark.parametrize(
+    ('runtimes', 'gpu', 'broken', 'asked', 'device', 'name', 'on'),
+    [
+        (ALL, False, (), 'auto', 'auto', 'openvino', 'cpu'),
+        (('onnxruntime', 'torch'), False, (), 'auto', 'auto', 'onnxruntime', 'cpu'),
+        (('torch',), False, (), 'auto', 'auto', 'torch', 'cpu'),
+        (ALL, True, (), 'auto', 'auto', 'tensorrt', 'cuda'),
+        (ALL, True, ('tensorrt',), 'auto', 'auto', 'onnxruntime', 'cuda'),
+        (ALL, True, ('tensorrt', 'onnxruntime'), 'auto', 'cuda:1', 'torch', 'cuda:1'),
+        (ALL, True, (), 'auto', 'cpu', 'openvino', 'cpu'),
+        (ALL, True, (), 'openvino', 'auto', 'openvino', 'cpu'),
+        (ALL, True, (), 'torch', 'auto', 'torch', 'cuda'),
+    ],
+)
+def test_the_rule_of_auto(machine, runtimes, gpu, broken, asked, device, name, on):
+    machine(runtimes, gpu, broken)
+    backend = open_backend(None, SMALL, asked, Options(device=device))
+    assert (backend.name, backend.device, backend.fallback) == (name, on, '')
+
+
+def test_auto_falls_back_to_the_cpu_and_says_why(machine):
+    machine(ALL, gpu=True, broken=ALL)
+    backend = open_backend(None, SMALL, 'auto', Options())
+    assert (backend.name, backend.device) == ('openvino', 'cpu')
+    assert backend.fallback == 'tensorrt finds no CUDA; onnxruntime finds no CUDA; torch finds no CUDA'
+
+
+@pytest.mark.parametrize('asked', ['auto', 'torch', 'onnxruntime', 'openvino', 'tensorrt'])
+def test_cuda_never_falls_back(machine, asked):
+    machine(ALL)
+    with pytest.raises(Unavailable, match=r'CUDA|CPU'):
+        open_backend(None, SMALL, asked, Options(device='cuda'))
+
+
+def test_names_that_make_no_sense_are_refused(machine):
+    machine(ALL)
+    with pytest.raises(ConfigurationError, match='known: auto, openvino'):
+        open_backend(None, SMALL, 'caffe', Options())
+    with pytest.raises(ConfigurationError, match='cuda:N'):
+        open_backend(None, SMALL, 'auto', Options(device='gpu'))
+    machine(())
+    with pytest.raises(Unavailable, match='install one of: openvino, onnxruntime, torch'):
+        open_backend(None, SMALL, 'auto', Options())
+    with pytest.raises(Unavailable, match='onnxruntime-gpu'):
+        open_backend(None, SMALL, 'tensorrt', Options())
+
+
+@pytest.mark.parametrize('name', ['onnxruntime', 'torch', 'openvino'])
+def test_cuda_on_a_machine_without_it_names_versions_and_a_remedy(bundle, name):
+    if not installed(name):
+        pytest.skip(f'{name} is not installed')
+    if backends.nvidia_gpu_present():
+        pytest.skip('this machine has an NVIDIA GPU')
+    with pytest.raises(Unavailable) as caught:
+        open_backend(bundle, SMALL, name, Options(device='cuda'))
+    assert caught.value.exit_code == 69
+    if name != 'openvino':
+        assert 'install' in str(caught.value) and any(c.isdigit() for c in str(caught.value))
+
+
+@pytest.mark.parametrize('name', ['openvino', 'onnxruntime'])
+def test_runtimes_agree_with_eager_pytorch(bundle, name):
+    for needed in (name, 'torch'):
+        if not installed(needed):
+            pytest.skip(f'{needed} is not installed')
+    image = np.random.default_rng(0).integers(0, 256, (1, *SMALL, 3), np.uint8)
+    wanted = open_backend(bundle, SMALL, 'torch', Options(device='cpu')).infer(image)
+    found = open_backend(bundle, SMALL, name, Options(device='cpu', precision='fp32')).infer(image)
+    np.testing.assert_allclose(found, wanted, atol=1e-3 * wanted.std())
+
+
+@pytest.mark.parametrize('name', ['openvino', 'onnxruntime', 'torch'])
+def test_the_same_array_with_other_pixels_is_another_image(bundle, name):
+    if not installed(name):
+        pytest.skip(f'{name} is not installed')
+    backend = open_backend(bundle, SMALL, name, Options(device='cpu'))
+    image = np.zeros((1, *SMALL, 3), np.uint8)
+    dark = backend.infer(image).copy()
+    image[:] = 200
+    bright = backend.infer(image).copy()
+    assert not np.array_equal(dark, bright)
+    backend.close()
+
+
+def test_a_size_without_a_graph_is_exported_once_where_pytorch_is(bundle, tmp_path, caplog):
+    for needed in ('torch', 'onnxruntime'):
+        if not installed(needed):
+            pytest.skip(f'{needed} is not installed')
+    caplog.set_level(logging.INFO, 'rtseg')
+    image = np.random.default_rng(0).integers(0, 256, (1, 96, 160, 3), np.uint8)
+    options = Options(device='cpu', cache_dir=tmp_path / 'cache')
+    wanted = open_backend(bundle, (96, 160), 'torch', options).infer(image)
+    for _ in range(2):
+        found = open_backend(bundle, (96, 160), 'onnxruntime', options).infer(image)
+        np.testing.assert_allclose(found, wanted, atol=1e-3 * wanted.std())
+    assert [r.message for r in caplog.records if 'exporting' in r.message] == [
+        'fast_scnn-camvid has no graph for input size 96x160; exporting one'
+    ]
+    found = open_backend(bundle, (96, 160), 'onnxruntime', replace(options, cache_dir=None)).infer(image)
+    np.testing.assert_allclose(found, wanted, atol=1e-3 * wanted.std())
+
+
+def test_a_size_without_a_graph_is_refused_where_pytorch_is_not(bundle, monkeypatch):
+    if not installed('onnxruntime'):
+        pytest.skip('onnxruntime is not installed')
+    from rtseg_models.engine.backends import graphs
+
+    monkeypatch.setattr(graphs, 'installed', lambda name: False)
+    with pytest.raises(ConfigurationError, match='rtseg export --size 96x160'):
+        open_backend(bundle, (96, 160), 'onnxruntime', Options(device='cpu'))
+
+
+def write_engine(folder):
+    if folder is not None:
+        (folder / 'engine').write_bytes(b'compiled')
+    return folder
+
+
+def test_the_cache_is_private_and_kept(tmp_path, caplog):
+    root = tmp_path / 'cache'
+    folder = build_cached(root, 'key', write_engine)
+    assert folder == root / 'key' and {root.stat().st_mode & 0o777, folder.stat().st_mode & 0o777} == {0o700}
+    assert build_cached(root, 'key', lambda f: (f / 'engine').read_bytes()) == b'compiled'
+    assert not caplog.records
+
+
+@pytest.mark.parametrize('damage', [b'', b'compileD', b'compiled and more'])
+def test_a_damaged_engine_is_built_anew(tmp_path, caplog, damage):
+    folder = build_cached(tmp_path, 'key', write_engine)
+    (folder / 'engine').write_bytes(damage)
+    seen = build_cached(tmp_path, 'key', lambda f: [p.name for p in f.iterdir()])
+    assert seen == [] and 'damaged' in caplog.text
+    assert build_cached(tmp_path, 'key', write_engine) == folder
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, caplog):
+    (tmp_path / 'file').write_text('not a folder')
+    assert build_cached(tmp_path / 'file', 'key', write_engine) is None
+    assert 'running without cache' in caplog.text
+    assert build_cached(None, 'key', write_engine) is None
+
+
+def test_a_cache_open_to_others_is_not_trusted(tmp_path, caplog):
+    (tmp_path / 'key').mkdir()
+    (tmp_path / 'key').chmod(0o777)
+    assert build_cached(tmp_path, 'key', write_engine) is None
+    assert 'open to others' in caplog.text
+
+
+def test_a_build_that_fails_on_its_cache_is_repeated_without(tmp_path, caplog):
+    def build(folder):
+        if folder is not None:
+            raise OSError('no space left on device')
+        return 'engine'
+
+    assert build_cached(tmp_path, 'key', build) == 'engine'
+    assert 'no space left' in caplog.text and not (tmp_path / 'key').exists()
+    with pytest.raises(ZeroDivisionError):
+        build_cached(tmp_path, 'key', lambda folder: 1 / 0)
+
+
+def test_keys_differ_in_everything_that_makes_an_engine_stale(bundle):
+    facts = {'size': (512, 1024), 'precision': 'fp32', 'runtime': 'r', 'version': '1', 'device': 'cpu'}
+    changed = {'size': (1024, 512), 'precision': 'fp16', 'runtime': 's', 'version': '2', 'device': 'cuda:1'}
+    keys = {engine_key(bundle, **facts), *(engine_key(bundle, **{**facts, k: v}) for k, v in changed.items())}
+    other = replace(bundle, card=replace(bundle.card, weights_sha256='0' * 64))
+    keys.add(engine_key(other, **facts))
+    assert len(keys) == 7 and all('/' not in key for key in keys)
+
+
+def test_openvino_starts_from_its_cache_and_survives_damage(bundle, tmp_path):
+    if not installed('openvino'):
+        pytest.skip('openvino is not installed')
+    image = np.random.default_rng(0).integers(0, 256, (1, *SMALL, 3), np.uint8)
+    options = Options(device='cpu', precision='fp32', cache_dir=tmp_path / 'cache')
+    wanted = open_backend(bundle, SMALL, 'openvino', options).infer(image).copy()
+    (blob,) = Path(options.cache_dir).glob('*/*.blob')
+    stamp = blob.stat().st_mtime_ns
+    np.testing.assert_array_equal(open_backend(bundle, SMALL, 'openvino', options).infer(image), wanted)
+    assert blob.stat().st_mtime_ns == stamp
+    good = blob.read_bytes()
+    blob.chmod(0o600)
+    blob.write_bytes(good[: len(good) // 2] + bytes(4096) + good[len(good) // 2 + 4096 :])
+    np.testing.assert_array_equal(open_backend(bundle, SMALL, 'openvino', options).infer(image), wanted)
