@@ -48,6 +48,8 @@ FLOORS = [
 
 
 def floor_of(module: str) -> tuple[int, set[str]]:
+    if module == 'rtseg_ros':  # the package's own docstring and version
+        return 0, {'cv2', 'torch', 'rclpy'}
     for prefix, floor, forbidden in FLOORS:
         if module == prefix or module.startswith((prefix + '.', prefix + '_')):
             return floor, forbidden

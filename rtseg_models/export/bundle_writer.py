@@ -27,10 +27,10 @@ from ..street import Street
 def write_bundle(
     network: nn.Module, card: Card, out: Path, *, sizes: Sequence[Size] = (), half: bool = True, golden_seed: int = 2026
 ) -> Bundle:
-    """Write ``network`` (evaluation weights) as a bundle at ``out`` with graphs for the card's input size and ``sizes``.
+    """Write ``network`` (evaluation weights) as a bundle at ``out``: graphs for the card's input size and ``sizes``.
 
-    The card's hash and stride are filled in. The golden sample is a rendered frame of the input size with the labels of eager
-    PyTorch. Before the folder appears, every graph is compared with eager at its own size: BundleError where logits
+    The card's hash and stride are filled in. The golden sample is a rendered frame of the input size with the labels of
+    eager PyTorch. Before the folder appears, every graph is compared with eager at its own size: BundleError where logits
     differ by more than 1e-3 of their standard deviation. RtsegError where ``out`` exists already.
     """
     if out.exists():
@@ -58,7 +58,7 @@ def write_bundle(
 
 
 def check_parity(bundle: Bundle, size: Size, bound: float = 1e-3) -> None:
-    """Compare each installed runtime with eager PyTorch on a rendered frame at ``size``; BundleError where one differs."""
+    """Compare each installed runtime with eager PyTorch on a rendered frame; BundleError where one differs."""
     frame = Street(7, height=size[0], width=size[1]).frame(0).rgb[None]
     eager = Pipeline(bundle, backend='torch', input_size=size).backend.infer(frame).copy()
     for name in ('openvino', 'onnxruntime'):

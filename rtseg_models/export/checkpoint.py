@@ -30,7 +30,7 @@ KEYS = ('ema', 'epoch', 'minutes', 'recipe', 'class_set', 'hardware', 'lineage')
 
 
 def read_checkpoint(path: Path) -> Dict[str, Any]:
-    """The contents of a checkpoint; NotFound or BundleError in one sentence. Nothing but tensors and plain data is read."""
+    """The contents of a checkpoint, tensors and plain data only; NotFound or BundleError in one sentence."""
     if not path.is_file():
         raise NotFound(f'{path}: no such checkpoint')
     try:

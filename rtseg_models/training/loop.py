@@ -70,7 +70,7 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> List[Dict[str, 
 
 
 def segmentation_loss(network: nn.Module, x: Tensor, labels: Tensor, weights: Tensor, ignore_id: int) -> Tensor:
-    """Weighted cross-entropy at the labels' size, plus the auxiliary heads' at the paper's weight where there are any."""
+    """Weighted cross-entropy at the labels' size, plus the auxiliary heads' at the paper's weight."""
     size = (int(labels.shape[-2]), int(labels.shape[-1]))
 
     def entropy(logits: Tensor) -> Tensor:
@@ -172,7 +172,7 @@ def train(
             lr = recipe.lr * (1 - step / steps) ** recipe.power * min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
             for group in optimiser.param_groups:
                 group['lr'] = lr
-            # Channels first: oneDNN's bf16 weight gradient of a dilated depthwise convolution is garbage in channels last.
+            # Channels first: in channels last, the bf16 weight gradient of dilated depthwise convolutions is garbage.
             x = deployed.normalise(batch[0])
             with torch.autocast('cpu', torch.bfloat16):
                 loss = segmentation_loss(network, x, batch[1], weights, ignore_id)
