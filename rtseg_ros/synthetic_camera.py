@@ -76,7 +76,7 @@ class SyntheticCamera(Node):
             player.play(stop)
 
     def _render(self, stop: threading.Event, stack: ExitStack) -> RenderedStreet:
-        """The frames, from the cache or, where that cannot be written, from a temporary folder that ``stack`` removes."""
+        """The frames, from the cache or, where that cannot be written, from a folder that ``stack`` removes."""
         value = self._value
         spec = StreetSpec(
             value['seed'], value['height'], value['width'], value['rate_hz'], value['frames'], value['publish_depth']
