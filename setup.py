@@ -38,7 +38,7 @@ setup(
     entry_points={
         'console_scripts': [
             'rtseg = rtseg_models.cli:main',
-            'segmentation_node = rtseg_ros.segmentation_node:main',
+            'segmentation_node = rtseg_ros.process:main',
             'synthetic_camera = rtseg_ros.synthetic_camera:main',
             'replay_bag = rtseg_ros.replay_bag:main',
         ],

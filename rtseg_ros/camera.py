@@ -15,7 +15,7 @@ from rclpy.node import Node
 from rtseg_models.engine import NonFiniteLogits, Segmentation
 from rtseg_models.errors import DeviceLost
 
-from .cloud_source import CloudSource
+from .points_output import PointsOutput
 from .compressed_codec import decode_compressed
 from .gate import FrameGate
 from .guard import Guard
@@ -48,7 +48,7 @@ class Camera:
         self.statistics = Statistics()
         self.outputs = Outputs(node, name)
         self.input = ImageInput(node, name, settings, self._arrived)
-        self.cloud = CloudSource(node, name, settings, guard) if settings.cloud != 'off' else None
+        self.cloud = PointsOutput(node, name, settings, guard) if settings.cloud != 'off' else None
         self.last_frame = ''
         self.last_age_s: Optional[float] = None
         self.last_received_s: Optional[float] = None

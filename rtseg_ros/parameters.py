@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import sys
 from dataclasses import dataclass, field, fields
 from typing import Any, Dict, List, Mapping, Tuple, TypeVar
@@ -61,7 +62,9 @@ class Settings:
     model: str = _at_configure('fast_scnn-camvid', 'Name of a shipped bundle, or path to a bundle.')
     weights_root: str = _at_configure('', 'If set, bundle paths must resolve inside this folder.')
     device: str = _at_configure(
-        'auto', 'auto, cpu, cuda or cuda:N. Only auto may fall back to the CPU, and it warns; cuda never does.'
+        'auto',
+        'Where the network runs. Only auto may fall back to the CPU, and it warns; cuda never does.',
+        choices=('auto', 'cpu', 'cuda', 'cuda:N'),
     )
     backend: str = _at_configure(
         'auto', 'Runtime of the network.', choices=('auto', 'torch', 'onnxruntime', 'openvino', 'tensorrt')
@@ -142,7 +145,7 @@ def refusal(name: str, value: Any) -> str:
     if fits and isinstance(value, tuple):
         fits = all(isinstance(entry, str) for entry in value)
     elif fits and isinstance(value, str) and parameter.choices:
-        fits = value in parameter.choices
+        fits = re.sub(r'^cuda:\d+$', 'cuda:N', value) in parameter.choices and value != 'cuda:N'
     elif fits and isinstance(value, (int, float)) and not isinstance(value, bool):
         fits = parameter.low <= value <= parameter.high or (parameter.zero_is_off and value == 0)
     if fits:

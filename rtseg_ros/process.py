@@ -89,3 +89,7 @@ def _spin(node: Any, executor: Any, stop: threading.Event) -> None:
 def _refused(message: str, code: int = EXIT_USAGE) -> int:
     print(f'segmentation_node: {message}', file=sys.stderr)
     return code
+
+
+if __name__ == '__main__':
+    main()

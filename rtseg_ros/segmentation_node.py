@@ -201,12 +201,7 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]
             self._requests.replace_model(self.serving)
 
 
-def main() -> None:
-    """The command ``segmentation_node``."""
-    from .process import main as run
-
-    run()
-
-
 if __name__ == '__main__':
+    from rtseg_ros.process import main
+
     main()

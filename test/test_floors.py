@@ -41,6 +41,8 @@ FLOORS = [
     ('rtseg_ros.bag', 5, {'rclpy', 'torch'}),
     ('rtseg_ros.report', 5, {'rclpy', 'torch'}),
     ('rtseg_ros.cloud', 5, {'rclpy', 'torch'}),
+    ('rtseg_ros.paints', 5, {'rclpy', 'torch'}),
+    ('rtseg_ros.machine', 5, {'rclpy', 'torch', 'cv2'}),
     ('rtseg_ros.replay', 6, {'rclpy', 'torch'}),
     ('rtseg_ros.fleet', 6, {'rclpy', 'torch'}),
     ('rtseg_ros', 7, {'torch'}),

@@ -65,6 +65,8 @@ def environment(**more: str) -> Dict[str, str]:
         PYTHONPATH=os.pathsep.join(paths),
         RCUTILS_LOGGING_USE_STDOUT='0',
     )
+    if 'PYTHONPATH' in more:
+        more['PYTHONPATH'] = os.pathsep.join([more['PYTHONPATH'], kept['PYTHONPATH']])
     return {**kept, **more}
 
 
@@ -74,7 +76,7 @@ class NodeProcess:
     def __init__(self, *arguments: str, parameters: Optional[Dict[str, Any]] = None, **variables: str) -> None:
         assignments = [('-p', f'{name}:={value}') for name, value in (parameters or {}).items()]
         given = [part for pair in assignments for part in pair]
-        command = [sys.executable, '-m', 'rtseg_ros.segmentation_node', *arguments]
+        command = [sys.executable, '-m', 'rtseg_ros.process', *arguments]
         if given:
             command += ([] if '--ros-args' in arguments else ['--ros-args']) + given
         self.process = subprocess.Popen(

@@ -6,9 +6,11 @@ import json
 import shutil
 import signal
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
-from node_process import NodeProcess, bundle
+from node_process import NodeProcess, bundle, until
 
 INT, TERM = signal.SIGINT, signal.SIGTERM
 
@@ -41,9 +43,17 @@ def test_signals_end_the_idle_node_at_once(started, numbers):
     assert 'Traceback' not in node.log
 
 
-@pytest.mark.parametrize('delay_s', [0.3, 0.6, 0.9])
+def answers_signals(node):
+    """Whether the process has come so far that it handles SIGTERM."""
+    status = Path(f'/proc/{node.process.pid}/status').read_text()
+    caught = next(line for line in status.splitlines() if line.startswith('SigCgt'))
+    return int(caught.split()[1], 16) >> (TERM - 1) & 1
+
+
+@pytest.mark.parametrize('delay_s', [0.0, 0.3, 0.6, 0.9])
 def test_signals_end_the_loading_node(started, delay_s):
     node = started()
+    until(lambda: answers_signals(node), 'signal handler')
     time.sleep(delay_s)
     assert node.signal(INT, INT) == 0
     assert 'Traceback' not in node.log
@@ -98,8 +108,6 @@ def test_damaged_card_is_refused_by_field(started, copied):
 
 
 def test_self_test_fails_where_the_golden_labels_differ(started, copied):
-    import numpy as np
-
     rgb, labels = bundle().golden()
     np.savez_compressed(copied / 'golden.npz', rgb=rgb, labels=(labels + 1) % bundle().card.classes)
     fails(started, 65, 'golden sample', model=copied)
@@ -113,9 +121,13 @@ def test_contradictions_are_configuration_errors(started):
     fails(started, 78, 'input_width', input_height=512)
 
 
-def test_input_size_without_a_graph_names_the_sizes_present(started):
+def test_input_size_without_a_graph_and_without_pytorch_names_the_sizes_present(started, tmp_path):
     height, width = bundle().card.input_size
-    fails(started, 78, f'{height}x{width}', '64x96', input_height=64, input_width=96, backend='onnxruntime')
+    (tmp_path / 'sitecustomize.py').write_text("import sys\nsys.modules['torch'] = None\n")
+    node = started(parameters={'input_height': 64, 'input_width': 96}, PYTHONPATH=str(tmp_path))
+    assert node.end() == 78, node.log
+    assert f'{height}x{width}' in node.log
+    assert 'rtseg export --size 64x96' in node.log
 
 
 def test_unknown_names_in_the_parameter_file_are_told(started, tmp_path):

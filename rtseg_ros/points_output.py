@@ -25,7 +25,7 @@ KEPT_SWEEPS = 10
 PLUMB_BOB_LIKE = ('', 'plumb_bob', 'rational_polynomial')
 
 
-class CloudSource:
+class PointsOutput:
     """``follow`` belongs to the executor's thread, ``publish`` to the worker's."""
 
     def __init__(self, node: Node, camera: str, settings: Settings, guard: Guard) -> None:
