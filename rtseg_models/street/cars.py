@@ -55,7 +55,7 @@ BODIES = (
     Body(4.9, 1.95, 1.20, 2.10, 0.95, (1.80, 1.15), (-2.38, -2.43), 0.08),  # van
     Body(9.5, 2.45, 1.30, 3.00, 1.25, (4.70, 4.60), (-4.68, -4.73), 0.05),  # bus
 )
-SHARES = (0.36, 0.2, 0.17, 0.1, 0.13, 0.04)
+SHARES = (0.38, 0.21, 0.19, 0.1, 0.08, 0.04)
 
 
 def build_car(rng: np.random.Generator, heading: int) -> List[Patch]:
@@ -169,6 +169,7 @@ def _side(body: Body, paint: np.ndarray) -> Texture:
         pad.ellipse((x, radius), (radius, radius), TYRE)
         pad.ellipse((x, radius), (radius * 0.6, radius * 0.6), (88, 90, 94))
         pad.ellipse((x, radius), (radius * 0.2, radius * 0.2), (60, 60, 64))
+    pad.shade(np.interp(np.linspace(0, 1, pad.size[0]), (0, 0.3, 0.35, 1), (1.25, 1.05, 0.85, 0.7))[:, None])
     return pad.finish()
 
 
@@ -196,5 +197,5 @@ def _end(body: Body, paint: np.ndarray, rear: bool) -> Texture:
         pad.box(0.42, top - 0.24, width - 0.42, top - 0.11, DARK)
     plate = (206, 176, 60) if rear else (214, 214, 206)
     pad.box(middle - 0.26, 0.40 if not rear else 0.55, middle + 0.26, 0.51 if not rear else 0.66, plate)
-    pad.shade(np.linspace(1.15, 0.75, pad.size[0])[:, None] * np.ones((1, pad.size[1])))
+    pad.shade(np.linspace(1.15, 0.75, pad.size[0])[:, None])
     return pad.finish()

@@ -42,20 +42,20 @@ def lamp_post(x: float, z: float, towards: int, texture: Texture, ground: float,
 
 
 def sign_textures(rng: np.random.Generator) -> List[Texture]:
-    """Speed limit, warning triangle, blue disc, direction board, name board, poster."""
+    """Speed limit, keep left, no entry, warning triangle, and boards with names on them."""
     red, white, blue, black = (176, 28, 32), (222, 222, 216), (30, 70, 150), (24, 24, 24)
     signs = []
-    for face, ring in ((white, red), (blue, white), (white, blue)):
+    for face, ring in ((white, red), (blue, white), (red, red)):
         pad = Sketch(0.8, 0.8, 128)
         pad.ellipse((0.4, 0.4), (0.37, 0.37), ring)
         pad.ellipse((0.4, 0.4), (0.29, 0.29), face)
-        if ring == red:
+        if face == white:
             pad.text(str(rng.choice(['20', '30', '40'])), 0.22, 0.29, 0.22, black)
-        elif ring == white:
+        elif face == blue:
             pad.line([(0.56, 0.56), (0.26, 0.26)], 0.07, white)
             pad.line([(0.44, 0.22), (0.24, 0.24), (0.26, 0.44)], 0.07, white)
         else:
-            pad.box(0.2, 0.35, 0.6, 0.45, blue)
+            pad.box(0.19, 0.35, 0.61, 0.45, white)
         signs.append(pad.finish())
     pad = Sketch(0.8, 0.8, 128)
     pad.polygon([(0.03, 0.08), (0.77, 0.08), (0.4, 0.74)], red)

@@ -52,17 +52,17 @@ class Plan:
 def draw_plan(rng: np.random.Generator) -> Plan:
     """A plan: narrow or wide, built up on both sides as a rule, with or without parked cars and trees."""
     open_side = rng.random(2) < 0.35
-    parking = [float(rng.uniform(2.0, 2.3)) if rng.random() < 0.5 else 0.0 for _ in range(2)]
+    parking = [float(rng.uniform(2.0, 2.3)) if rng.random() < 0.42 else 0.0 for _ in range(2)]
     pavement = [float(rng.uniform(1.8, 4.5)) for _ in range(2)]
     gaps = [float(rng.uniform(0.6, 0.9) if o else rng.uniform(0.0, 0.3)) for o in open_side]
     return Plan(
-        lane=float(rng.uniform(3.0, 4.6)),
+        lane=float(rng.uniform(3.1, 4.6)),
         parking=(parking[0], parking[1]),
         pavement=(pavement[0], pavement[1]),
         gaps=(gaps[0], gaps[1]),
         trees=float(rng.choice([0.0, 0.4, 1.2])),
         furniture=float(rng.uniform(1.0, 3.0)),
-        parked=float(rng.uniform(0.3, 0.85)),
+        parked=float(rng.uniform(0.25, 0.8)),
         leafy=float(rng.uniform(0.3, 1.0)),
     )
 

@@ -85,7 +85,7 @@ class Sketch:
         cv2.polylines(self.canvas, [pixels], False, self._colour(rgb), max(1, round(width * self.scale)))
 
     def shade(self, gain: np.ndarray) -> None:
-        """Multiply the colours by a gain (h,w) of the finished resolution."""
+        """Multiply the colours by a gain (h,w) that is stretched over the pad."""
         rows, columns = self.canvas.shape[:2]
         large = cv2.resize(gain.astype(np.float32), (columns, rows))[..., None]
         self.canvas[..., :3] = np.clip(self.canvas[..., :3] * large, 0, 255)

@@ -93,7 +93,7 @@ class Traffic:
                 sprites = [s.mirrored for s in sprites]
             poses = [_standing(s, CYCLIST_SIZE_M, BICYCLIST, light, turn) for s in sprites]
             speed = -side * rng.uniform(0.7, 0.95) * cruise
-            self._add(poses, side * (plan.lane - 0.55), 0.0, z, float(speed), 5.0, (0.4, 1.6))
+            self._add(poses, side * (plan.lane - 0.4), 0.0, z, float(speed), 5.0, (0.4, 1.6))
 
     def _add(
         self,
