@@ -86,8 +86,7 @@ def main(
     try:
         if compare:
             refuse_existing(out)
-            compare_runs(compare[0], compare[1], out)
-            click.echo(out / 'compare.html')
+            click.echo(compare_runs(compare[0], compare[1], out))
             return
         jobs = plan(bags, topics, models, out, **options)
         if not resume:
@@ -168,7 +167,7 @@ def replay(jobs: Dict[str, List[Job]], out: Path, ray_address: Optional[str]) ->
         folder = out / Path(model).name if len(jobs) > 1 else out
         if not results:
             raise RtsegError('; '.join(failed.values()))
-        summary = summarise(load_bundle(model), results, failed)
+        summary = summarise(load_bundle(model), results, failed, folder)
         write_json(summary, folder / 'report.json')
         write_html(summary, folder / 'report.html')
         folders.append(folder)
@@ -176,8 +175,8 @@ def replay(jobs: Dict[str, List[Job]], out: Path, ray_address: Optional[str]) ->
         if summary.faults or summary.all_dropped() or not summary.masks:
             status = NOT_ALL
     for other in folders[1:]:
-        name = f'compare-{other.name}' if len(folders) > 2 else 'compare'
-        compare_runs(folders[0], other, out / name)
+        place = out / ('compare' if len(folders) == 2 else f'compare-{other.name}')
+        click.echo(compare_runs(folders[0], other, place))
     return status
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +26,8 @@ WORST, BEST, SPREAD = 4, 2, 6
 """How many of the worst and best frames a report shows, and how many where there is no truth."""
 
 
-def summarise(bundle: Bundle, results: Sequence[JobResult], failed: Dict[str, str]) -> RunSummary:
-    """The report of one bundle's jobs in their order; ``failed`` says by bag what went wrong with the others."""
+def summarise(bundle: Bundle, results: Sequence[JobResult], failed: Dict[str, str], out: Path) -> RunSummary:
+    """The report of one bundle's jobs, to lie in ``out``; ``failed`` says by bag what went wrong with the others."""
     job = results[0].job
     card = bundle.card
     records = [record for result in results for record in result.records]
@@ -46,6 +47,8 @@ def summarise(bundle: Bundle, results: Sequence[JobResult], failed: Dict[str, st
         title=bags[0] if len(bags) == 1 else f'{len(bags)} bags',
         source={
             'bags': bags,
+            'bag_paths': [str(Path(result.job.bag).resolve()) for result in results],
+            'folders': [os.path.relpath(result.job.out, out) for result in results],
             'topics': list(job.topics),
             'start_s': job.start_s or None,
             'end_s': job.end_s,

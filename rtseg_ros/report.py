@@ -51,7 +51,8 @@ class RunSummary:
     ``records`` holds every frame in order, dropped ones too. ``dropped`` adds frames that never became a record (a
     node's counters). ``wall_s`` is the time of the whole run, from which ``fps`` follows unless ``fps`` is given.
     ``unmapped`` lists classes of the truth that the bundle has not; ``evaluable`` tells for each class of the bundle
-    whether the truth can hold it. ``faults`` are sentences on what could not be read, ``notes`` other remarks.
+    whether the truth can hold it. ``faults`` are sentences on what could not be read,
+    ``notes`` other remarks. ``node_stage_ms`` holds percentiles of stages that a live node measured itself.
     """
 
     title: str
@@ -70,6 +71,7 @@ class RunSummary:
     faults: List[str] = field(default_factory=list)
     notes: List[str] = field(default_factory=list)
     examples: List[Example] = field(default_factory=list)
+    node_stage_ms: Dict[str, Dict[str, float]] = field(default_factory=dict)
     created: str = ''
 
     def __post_init__(self) -> None:
@@ -143,7 +145,7 @@ class RunSummary:
             'frames': len(self.masks),
             'confusion': matrix.counts.tolist(),
             'unlabelled': matrix.unlabelled.tolist(),
-            'stage_ms': {name: percentiles(values) for name, values in stages.items()},
+            'stage_ms': {**self.node_stage_ms, **{name: percentiles(values) for name, values in stages.items()}},
             'fps': self.fps,
             'dropped': self.all_dropped(),
             'mask_sha256': self.mask_sha256(),
@@ -164,7 +166,7 @@ class RunSummary:
             'per_frame': [self._frame_json(r) for r in self.records],
             'timing_ms': {name: np.round(values, 3).tolist() for name, values in stages.items()},
         }
-        clean: Dict[str, Any] = _without_nan(facts)
+        clean: Dict[str, Any] = without_nan(facts)
         return clean
 
     def _frame_json(self, record: FrameRecord) -> Dict[str, Any]:
@@ -174,6 +176,7 @@ class RunSummary:
             'stamp_ns': record.stamp_ns,
             'frame_id': record.frame_id,
             'index': record.index,
+            'record_time_ns': record.record_time_ns,
         }
         if record.dropped:
             return {**facts, 'dropped': record.dropped, 'detail': record.detail}
@@ -181,6 +184,7 @@ class RunSummary:
         if record.confusion is not None:
             miou, _, accuracy = figures(record.matrix(len(self.class_names)), self.evaluable)
             facts.update(miou=miou, pixel_accuracy=accuracy, steady_flicker=record.steady_flicker)
+            facts['confusion'] = record.confusion
         return facts
 
 
@@ -224,8 +228,14 @@ def machine_facts() -> Dict[str, Any]:
 
 
 def write_json(summary: RunSummary, path: Path) -> None:
-    """Write ``report.json`` in one step: a reader sees the whole file or none."""
-    text = json.dumps(summary.to_json(), indent=1, allow_nan=False) + '\n'
+    """Write ``report.json``."""
+    write_facts(summary.to_json(), path)
+
+
+def write_facts(facts: Dict[str, Any], path: Path) -> None:
+    """Write a JSON object, one key a line, in one step: a reader sees the whole file or none."""
+    lines = [f'{json.dumps(key)}: {json.dumps(value, allow_nan=False)}' for key, value in without_nan(facts).items()]
+    text = '{\n' + ',\n'.join(lines) + '\n}\n'
     temporary = path.with_name(f'.{path.name}')
     temporary.write_text(text, encoding='utf-8')
     temporary.replace(path)
@@ -238,14 +248,14 @@ def write_html(summary: RunSummary, path: Path) -> None:
     temporary.replace(path)
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """The value with None for every float that JSON has no word for."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {k: _without_nan(v) for k, v in value.items()}
+        return {k: without_nan(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_nan(v) for v in value]
+        return [without_nan(v) for v in value]
     return value
 
 
@@ -258,6 +268,7 @@ __all__ = [
     'bundle_facts',
     'machine_facts',
     'pipeline_settings',
+    'write_facts',
     'write_html',
     'write_json',
 ]

@@ -22,7 +22,8 @@ class FrameRecord:
 
     ``pixels`` counts mask pixels per class, the unlabelled last. ``flicker`` is the share of pixels whose class differs
     from the topic's frame before; ``steady_flicker`` the same among pixels whose truth is labelled and unchanged
-    between the two. ``confusion`` lists [truth, prediction, pixels] with prediction 255 for unlabelled; None without truth.
+    between the two. ``confusion`` lists [truth, prediction, pixels] with prediction 255 for unlabelled; None without
+    truth.
     """
 
     bag: str

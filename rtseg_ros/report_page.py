@@ -170,15 +170,13 @@ def confusion(summary: RunSummary) -> str:
         cells = []
         for j, share in enumerate(shares[i].tolist()):
             tone = 'var(--heat)' if i == j else 'var(--heat-bad)'
+            paint = f'rgba({tone},{0.04 + 0.96 * share**0.7:.3f})' if share >= 0.002 else 'var(--wash)'
             shown = f'{100 * share:.0f}' if share >= 0.005 else ''
             kind = ('hit ' if i == j else '') + ('light' if share > 0.55 else '')
             title = f'{name} taken for {columns[j]}: {100 * share:.2f} % ({int(counts[i, j]):,} pixels)'
-            cells.append(
-                f'<td class="{kind}" style="background:rgba({tone},{0.04 + 0.96 * share**0.7:.3f})" '
-                f'title="{escape(title)}">{shown}</td>'
-            )
+            cells.append(f'<td class="{kind}" style="background:{paint}" title="{escape(title)}">{shown}</td>')
         rows.append(f'<tr><th class="row">{escape(name)}</th>{"".join(cells)}</tr>')
-    sub = 'Each row is a true class; its cells say in percent what the network made of it. Blue is right, orange is wrong.'
+    sub = 'Each row is a true class; its cells say in percent what the network made of it: blue is right, orange wrong.'
     return section(
         'What is taken for what', sub, f'<div class="scroll"><table class="heat">{"".join(rows)}</table></div>'
     )
@@ -198,7 +196,8 @@ def latency(summary: RunSummary) -> str:
         colour = f'var(--stage-{i % 6})'
         bar.append(f'<rect x="{x:.1f}" y="0" width="{max(0.0, width - 2):.1f}" height="26" rx="5" fill="{colour}"/>')
         keys.append(
-            f'<span><i class="swatch" style="background:{colour}"></i>{escape(name)}&nbsp;<b>{number(round(value, 2))} ms</b></span>'
+            f'<span><i class="swatch" style="background:{colour}"></i>{escape(name)}&nbsp;'
+            f'<b>{number(round(value, 2))} ms</b></span>'
         )
         x += width
     stacked = f'<svg viewBox="0 0 1080 26" role="img" aria-label="Medians of the stages">{"".join(bar)}</svg>'
@@ -209,10 +208,12 @@ def latency(summary: RunSummary) -> str:
         colour = 'var(--stage-5)' if name == 'total' else f'var(--stage-{i % 6})'
         small.append(
             f'<div><h3>{escape(name)}</h3>{histogram(values, colour, f"Latency of {name}")}'
-            f'<div class="legend"><span>p50 {p50:.2f}</span><span>p95 {p95:.2f}</span><span>p99 {p99:.2f} ms</span></div></div>'
+            f'<div class="legend"><span>p50 {p50:.2f}</span><span>p95 {p95:.2f}</span><span>p99 {p99:.2f} ms</span>'
+            '</div></div>'
         )
     sub = 'Median time of each stage, then how the times spread; dashed lines are the median and the 95th percentile.'
-    body = f'{stacked}<div class="legend" style="margin:10px 0 22px">{"".join(keys)}</div><div class="three">{"".join(small)}</div>'
+    body = f'{stacked}<div class="legend" style="margin:10px 0 22px">{"".join(keys)}</div>'
+    body += f'<div class="three">{"".join(small)}</div>'
     return section('Where the time goes', sub, body)
 
 
@@ -280,7 +281,7 @@ def examples(summary: RunSummary) -> str:
     table = np.zeros((256, 3), np.uint8)
     table[: len(summary.colours)] = summary.colours
     table[UNLABELLED] = (59, 63, 70)
-    sub = 'The worst and the best frames by their own mean IoU. In the difference, wrong pixels are red, unlabelled truth is dark.'
+    sub = 'The worst frames by their own mean IoU, then the best. In the difference wrong pixels are red, void is dark.'
     if not any(e.truth is not None for e in summary.examples):
         sub = 'Frames spread over the run.'
     return section('Frames', sub, ''.join(shots(e, table) for e in summary.examples))
@@ -296,12 +297,17 @@ def shots(example: Example, table: np.ndarray) -> str:
         images.append(('difference', picture(difference(example))))
     else:
         images.append(('overlay', picture(blend(np.ascontiguousarray(example.rgb), example.labels, table, 0.55))))
-    figures_html = ''.join(
+    return picture_row(example.title, example.detail, images)
+
+
+def picture_row(title: str, detail: str, images: Sequence[Tuple[str, str]]) -> str:
+    """A caption over pictures (name, data URI) side by side."""
+    shown = ''.join(
         f'<figure><img src="{src}" alt="{name}" loading="lazy"><figcaption>{name}</figcaption></figure>'
         for name, src in images
     )
-    caption = f'<b>{escape(example.title)}</b> · {escape(example.detail)}'
-    return f'<div class="frame"><p>{caption}</p><div class="shots">{figures_html}</div></div>'
+    caption = f'<b>{escape(title)}</b> · {escape(detail)}'
+    return f'<div class="frame"><p>{caption}</p><div class="shots">{shown}</div></div>'
 
 
 def difference(example: Example) -> np.ndarray:

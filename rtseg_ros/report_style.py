@@ -7,15 +7,19 @@ from __future__ import annotations
 CSS = """
 :root {
   color-scheme: light dark;
-  --page: #f6f7f9; --card: #ffffff; --ink: #14181f; --soft: #5b6472; --faint: #8b94a3; --line: #e3e7ed; --wash: #f0f2f6;
+  --page: #f6f7f9; --card: #ffffff; --ink: #14181f; --soft: #5b6472; --faint: #8b94a3; --line: #e3e7ed;
+    --wash: #f0f2f6;
   --accent: #2563eb; --good: #15803d; --bad: #c2410c; --heat: 37, 99, 235; --heat-bad: 194, 65, 12;
-  --stage-0: #2563eb; --stage-1: #0d9488; --stage-2: #d97706; --stage-3: #9333ea; --stage-4: #db2777; --stage-5: #64748b;
+  --stage-0: #2563eb; --stage-1: #0d9488; --stage-2: #d97706; --stage-3: #9333ea; --stage-4: #db2777;
+    --stage-5: #64748b;
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --page: #0e1116; --card: #171b22; --ink: #e9edf3; --soft: #a3adbb; --faint: #76808f; --line: #2a303a; --wash: #1f242d;
+    --page: #0e1116; --card: #171b22; --ink: #e9edf3; --soft: #a3adbb; --faint: #76808f; --line: #2a303a;
+      --wash: #1f242d;
     --accent: #7aa7ff; --good: #4ade80; --bad: #fb923c; --heat: 96, 148, 255; --heat-bad: 251, 146, 60;
-    --stage-0: #6d9eff; --stage-1: #2dd4bf; --stage-2: #fbbf24; --stage-3: #c084fc; --stage-4: #f472b6; --stage-5: #94a3b8;
+    --stage-0: #6d9eff; --stage-1: #2dd4bf; --stage-2: #fbbf24; --stage-3: #c084fc; --stage-4: #f472b6;
+      --stage-5: #94a3b8;
   }
 }
 * { box-sizing: border-box; }
@@ -25,23 +29,27 @@ body { margin: 0; background: var(--page); color: var(--ink);
 main { max-width: 1160px; margin: 0 auto; padding: 40px 28px 72px; }
 header { margin-bottom: 26px; }
 .over { color: var(--accent); font-size: 12.5px; font-weight: 650; letter-spacing: .07em; text-transform: uppercase; }
-h1 { font-size: 30px; line-height: 1.2; letter-spacing: -.018em; margin: 6px 0 8px; font-weight: 680; overflow-wrap: anywhere; }
+h1 { font-size: 30px; line-height: 1.2; letter-spacing: -.018em; margin: 6px 0 8px; font-weight: 680;
+  overflow-wrap: anywhere; }
 h2 { font-size: 18px; letter-spacing: -.008em; margin: 0 0 3px; font-weight: 650; }
 h3 { font-size: 14px; margin: 0 0 6px; font-weight: 620; }
 .lead { color: var(--soft); margin: 0; }
-.sub { color: var(--soft); margin: 0 0 16px; font-size: 13.5px; max-width: 78ch; }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 14px; padding: 22px 24px; margin: 0 0 18px; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(156px, 1fr)); gap: 12px; margin: 0 0 18px; }
+.sub { color: var(--soft); margin: 0 0 16px; font-size: 13.5px; max-width: 110ch; }
+section { background: var(--card); border: 1px solid var(--line); border-radius: 14px; padding: 22px 24px;
+  margin: 0 0 18px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(136px, 1fr)); gap: 12px; margin: 0 0 18px; }
 .tile { background: var(--card); border: 1px solid var(--line); border-radius: 14px; padding: 15px 18px 13px; }
 .tile .name { color: var(--soft); font-size: 12.5px; font-weight: 550; }
-.tile .value { font-size: 28px; font-weight: 680; letter-spacing: -.025em; line-height: 1.25; white-space: nowrap; }
+.tile .value { font-size: 27px; font-weight: 680; letter-spacing: -.025em; line-height: 1.25; white-space: nowrap; }
 .tile .value small { font-size: 15px; font-weight: 550; color: var(--soft); letter-spacing: 0; margin-left: 3px; }
 .tile .more { color: var(--faint); font-size: 12.5px; }
 .tile.alert .value { color: var(--bad); }
 .legend { display: flex; flex-wrap: wrap; gap: 6px 16px; font-size: 13px; color: var(--soft); }
 .legend span { display: inline-flex; align-items: center; gap: 7px; }
-.swatch { width: 13px; height: 13px; border-radius: 4px; display: inline-block; box-shadow: inset 0 0 0 1px rgba(127,127,127,.35); }
-.bars { display: grid; grid-template-columns: max-content 1fr max-content max-content; gap: 7px 14px; align-items: center;
+.swatch { width: 13px; height: 13px; border-radius: 4px; display: inline-block;
+  box-shadow: inset 0 0 0 1px rgba(127,127,127,.35); }
+.bars { display: grid; grid-template-columns: max-content 1fr max-content max-content; gap: 7px 14px;
+  align-items: center;
   font-size: 13.5px; }
 .bars .track { background: var(--wash); border-radius: 5px; height: 17px; overflow: hidden; position: relative; }
 .bars .fill { height: 100%; border-radius: 5px; box-shadow: inset 0 0 0 1px rgba(127,127,127,.25); min-width: 2px; }
@@ -73,14 +81,16 @@ code { font: 12px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; 
 .heat td.light { color: #fff; }
 .heat th.row { text-align: right; padding-right: 9px; white-space: nowrap; vertical-align: middle; }
 .heat th.column { height: 86px; vertical-align: bottom; padding-bottom: 5px; }
-.heat th.column div { writing-mode: vertical-rl; transform: rotate(180deg); display: inline-block; white-space: nowrap; }
+.heat th.column div { writing-mode: vertical-rl; transform: rotate(180deg); display: inline-block;
+  white-space: nowrap; }
 .frame { border-top: 1px solid var(--line); padding: 16px 0 4px; }
 .frame:first-of-type { border-top: 0; padding-top: 4px; }
 .frame p { margin: 0 0 8px; font-size: 13.5px; color: var(--soft); }
 .frame p b { color: var(--ink); }
 .shots { display: grid; grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); gap: 10px; }
 figure { margin: 0; }
-figure img { width: 100%; display: block; border-radius: 8px; border: 1px solid var(--line); background: var(--wash); }
+figure img { width: 100%; display: block; border-radius: 8px; border: 1px solid var(--line);
+  background: var(--wash); }
 figcaption { color: var(--faint); font-size: 12px; margin-top: 3px; }
 .chips { display: flex; flex-wrap: wrap; gap: 8px; }
 .chip { background: var(--wash); border-radius: 999px; padding: 3px 12px; font-size: 13px; color: var(--soft); }
@@ -90,6 +100,7 @@ figcaption { color: var(--faint); font-size: 12px; margin-top: 3px; }
 .better { color: var(--good); } .worse { color: var(--bad); }
 .verdict { font-size: 17px; line-height: 1.5; margin: 0; }
 footer { color: var(--faint); font-size: 12.5px; margin-top: 22px; }
-@media (max-width: 640px) { main { padding: 22px 14px; } section { padding: 16px; } .two { grid-template-columns: 1fr; } }
+@media (max-width: 640px) { main { padding: 22px 14px; } section { padding: 16px; }
+  .two { grid-template-columns: 1fr; } }
 @media print { body { background: #fff; } section, .tile { break-inside: avoid; } }
 """

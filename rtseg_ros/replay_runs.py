@@ -1,0 +1,103 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Finished runs read back: their report and, frame by frame, the masks of two of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+
+import numpy as np
+
+from rtseg_models.errors import BundleError, NotFound
+
+from .bag import Bag, ImageRecord
+from .image_codec import decode_image
+
+Key = Tuple[str, str, int, int]
+"""What tells a frame in both runs: bag, topic, stamp in nanoseconds, index."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, its ``report.json`` and the frames that have masks."""
+
+    folder: Path
+    report: Dict[str, Any]
+    frames: Dict[Key, Dict[str, Any]]
+
+    @property
+    def names(self) -> List[str]:
+        """Class names."""
+        return [c['name'] for c in self.report['classes']]
+
+    @property
+    def label(self) -> str:
+        """How the page calls the run."""
+        settings = self.report['settings']
+        size = 'x'.join(str(v) for v in settings.get('input_size', []))
+        return f'{self.report["bundle"]["name"]}, {settings.get("backend")} {settings.get("precision")}, input {size}'
+
+
+def load_run(folder: Path) -> Run:
+    """A run from its folder; NotFound or BundleError where it is none."""
+    path = folder / 'report.json'
+    if not path.is_file():
+        raise NotFound(f'{path}: no such file; name the --out of a finished replay')
+    try:
+        report = json.loads(path.read_text(encoding='utf-8'))
+        frames = {
+            (f['bag'], f['topic'], f['stamp_ns'], f['index']): f for f in report['per_frame'] if 'dropped' not in f
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f'{path}: not the report of a replay: {error!r}') from error
+    return Run(folder, report, frames)
+
+
+def paired_masks(a: Run, b: Run, wanted: Set[Key]) -> Iterator[Tuple[Key, np.ndarray, np.ndarray]]:
+    """Masks (H,W) uint8 of both runs for the wanted frames that have them at one size, in order."""
+    for bag, folder_a in _mask_folders(a).items():
+        folder_b = _mask_folders(b).get(bag)
+        if folder_b is None:
+            continue
+        topics = sorted({key[1] for key in wanted if key[0] == bag})
+        if not topics:
+            continue
+        with Bag(folder_a) as masks_a, Bag(folder_b) as masks_b:
+            keys_b = _with_keys(b, bag, masks_b.images(topics))
+            waiting: Dict[Key, np.ndarray] = {}
+            for key, mask_a in _with_keys(a, bag, masks_a.images(topics)):
+                if key not in wanted:
+                    continue
+                mask_b: Optional[np.ndarray] = waiting.pop(key, None)
+                while mask_b is None:
+                    other, found = next(keys_b, (None, None))
+                    if other is None or found is None:
+                        break
+                    if other == key:
+                        mask_b = found
+                    elif other in wanted:
+                        waiting[other] = found
+                if mask_b is not None and mask_b.shape == mask_a.shape:
+                    yield key, mask_a, mask_b
+
+
+def _mask_folders(run: Run) -> Dict[str, Path]:
+    """The mask bag of each recording, where it is there."""
+    source = run.report['source']
+    places = {name: run.folder / folder / 'masks' for name, folder in zip(source['bags'], source.get('folders', []))}
+    return {name: path for name, path in places.items() if path.is_dir()}
+
+
+def _with_keys(run: Run, bag: str, records: Iterator[ImageRecord]) -> Iterator[Tuple[Key, np.ndarray]]:
+    """Masks with the key of their frame: the n-th mask of a topic is the n-th frame of it that was not dropped."""
+    keys: Dict[str, Iterator[Key]] = {}
+    for record in records:
+        if record.topic not in keys:
+            keys[record.topic] = iter([k for k in run.frames if k[0] == bag and k[1] == record.topic])
+        key = next(keys[record.topic], None)
+        if key is None or key[2] != record.stamp_ns:
+            raise BundleError(f'{run.folder}: its mask bag is not that of its report (at stamp {record.stamp_ns})')
+        yield key, decode_image(record.message)[:, :, 0]
