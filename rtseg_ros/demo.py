@@ -8,6 +8,7 @@ It leaves ``overlay.mp4``, ``report.html``, ``report.json``, the bag ``masks`` a
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, NoReturn, Optional
 
 import click
+import cv2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -44,9 +46,7 @@ SETTLE_S = 1.5
 
 @click.command()
 @click.option('--source', default='', help='Folder of images, video file or bag; nothing: a rendered street.')
-@click.option(
-    '--model', default='fast_scnn-camvid', show_default=True, help='Shipped bundle, or path to one.'
-)
+@click.option('--model', default='fast_scnn-camvid', show_default=True, help='Shipped bundle, or path to one.')
 @click.option('--out', type=click.Path(path_type=Path), default=Path('out/demo'), show_default=True)
 @click.option('--frames', type=click.IntRange(1, 100_000), default=150, show_default=True, help='Most frames to play.')
 @click.option('--rate', 'rate_hz', type=click.FloatRange(0.1, 100), default=10.0, show_default=True, help='In Hz.')
@@ -58,7 +58,9 @@ def main(out: Path, **options: Any) -> None:
     """Segment a street through ROS 2 and leave a video, a report and a bag of masks in OUT."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
-    os.environ['OPENCV_FFMPEG_LOGLEVEL'] = '-8'  # what it would say is said by our own errors
+    # What OpenCV and its FFmpeg would print about a broken file is said by our own errors.
+    os.environ['OPENCV_FFMPEG_LOGLEVEL'] = '-8'
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     console = Console()
     try:
         check_output(out)
@@ -154,7 +156,7 @@ def _play(
     task = progress.add_task('loading', total=None)
     children.watch(lambda: count_masks(folder) > 0 or not camera.running(), START_S, 'no mask came')
     progress.update(task, description='playing', total=total)
-    children.watch(_played(camera, folder, lambda n: progress.update(task, completed=n)), 1e9, 'the camera did not end')
+    children.watch(_played(camera, folder, lambda n: progress.update(task, completed=n)), math.inf, 'no end')
     time.sleep(SETTLE_S)
     for child in (recorder, node):
         if not child.running():
@@ -185,7 +187,7 @@ def _played(camera: Child, folder: Path, progress: Any) -> Any:
 def _described(pictures: Optional[Source], source: str, street: StreetSpec, rate_hz: float, children: Children) -> Run:
     """The run in words for its report."""
     facts: Dict[str, Any] = {'run': 'demo', 'played_at_hz': rate_hz, 'ros_domain_id': children.domain_id}
-    facts['transport'] = children.transport
+    facts['transport'] = children.transport.partition(': ')[2]
     if pictures is None:
         facts.update(kind='synthetic', seed=street.seed, size=[street.height, street.width])
         return Run('A rendered street, live through ROS 2', facts, rate_hz, 'camvid', [])

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Dict, List, Optional, Type
+from typing import Any, Callable, Dict, List, Optional, Type
 
 from rtseg_models.errors import RtsegError
 
@@ -54,7 +54,7 @@ class Child:
         """Whether it still runs; ChildFailed where it ended with an error."""
         code = self.process.poll()
         if code:
-            raise ChildFailed(f'{self.name} ended with exit code {code}: {self.last_words()}', max(code, 1))
+            raise ChildFailed(f'{self.name} ended with exit code {code}: {self.last_words()}', code if code > 0 else 70)
         return code is None
 
     def stop(self) -> None:
@@ -70,7 +70,7 @@ class Child:
     def last_words(self) -> str:
         """The last line of its log, without the logger's prefix."""
         lines = self.tail()
-        return _LOG_PREFIX.sub('', lines[-1]) if lines else 'it said nothing'
+        return _LOG_PREFIX.sub('', lines[-1]).replace(f'{self.name}: ', '', 1) if lines else 'it said nothing'
 
     def tail(self) -> List[str]:
         """The last lines of its log."""
@@ -109,7 +109,7 @@ class Children:
         self._children.append(child)
         return child
 
-    def watch(self, condition: Any, timeout_s: float, complaint: str) -> None:
+    def watch(self, condition: Callable[[], bool], timeout_s: float, complaint: str) -> None:
         """Wait for ``condition()``; ChildFailed where a child fails first, RtsegError where time runs out."""
         deadline_s = time.monotonic() + timeout_s
         while not condition():

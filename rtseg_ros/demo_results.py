@@ -20,10 +20,12 @@ from .demo_picture import Screen
 from .recording import Passage, Recording
 from .replay_truth import ClassMapping
 from .report import Example, FrameMeter, FrameRecord, RunSummary, bundle_facts, machine_facts
+from .report_measures import figures
 from .video import VideoWriter
 
 MASK_TOPIC = '/segmentation/mask'
-EXAMPLES = 5
+SHOWN = 3
+"""How many of the worst and of the best frames the report shows."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,7 @@ def write_results(
     mapping = ClassMapping(bundle.card, run.truth_classes)
     stages = _stage_ms(recording, served)
     meter = _Meter(bundle, mapping)
-    chosen = {served[round(i)].stamp_ns for i in np.linspace(0, len(served) - 1, min(EXAMPLES, len(served)))}
     records: List[FrameRecord] = []
-    examples: List[Example] = []
     screen: Optional[Screen] = None
     with ExitStack() as stack:
         masks = stack.enter_context(MaskBagWriter(out / 'masks'))
@@ -65,10 +65,10 @@ def write_results(
                     screen = Screen(labels.shape[:2], bundle.card.class_names, bundle.card.colours)
                     video = stack.enter_context(VideoWriter(out / 'overlay.mp4', screen.size, run.video_rate_hz))
                 video.write(screen.compose(rgb, labels, truth, _caption(bundle, record, index, len(served))))
-                if passage.stamp_ns in chosen:
-                    examples.append(Example(f'frame {index}', _detail(record), rgb, labels, _fitted(truth, labels)))
             progress(index + 1)
-    return _summary(recording, bundle, run, mapping, served, records, examples)
+    summary = _summary(recording, bundle, run, mapping, served, records)
+    summary.examples = [_example(recording, meter, record) for record in _shown(summary)]
+    return summary
 
 
 class _Meter:
@@ -104,9 +104,7 @@ def _stage_ms(recording: Recording, served: List[Passage]) -> List[Dict[str, flo
     if not len(recording.processing_ms) == len(recording.latency_ms) == len(served):
         return [{} if way is None else {'camera to recorder': way} for way in ways]
     return [
-        {}
-        if way is None
-        else {'transport': max(0.0, way - latency), 'waiting': latency - processing, 'node': processing}
+        {} if way is None else {'transport': max(0.0, way - latency), 'wait': latency - processing, 'node': processing}
         for way, processing, latency in zip(ways, recording.processing_ms, recording.latency_ms)
     ]
 
@@ -118,7 +116,6 @@ def _summary(
     mapping: ClassMapping,
     served: List[Passage],
     records: List[FrameRecord],
-    examples: List[Example],
 ) -> RunSummary:
     arrivals = [p.mask_received_ns for p in served if p.mask_received_ns is not None]
     span_s = (arrivals[-1] - arrivals[0]) / 1e9
@@ -134,7 +131,6 @@ def _summary(
         machine=machine_facts(),
         settings=_settings(recording),
         notes=list(run.notes),
-        examples=examples,
         created=time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime()),
     )
     if summary.has_truth:
@@ -192,8 +188,24 @@ def _caption(bundle: Bundle, record: FrameRecord, index: int, count: int) -> str
     return '   |   '.join([*parts, *filter(None, [_accuracy(record)])])
 
 
-def _detail(record: FrameRecord) -> str:
-    return _accuracy(record) or f'{record.size[0]}x{record.size[1]}'
+def _shown(summary: RunSummary) -> List[FrameRecord]:
+    """The worst and the best frames by their own mean IoU; without truth some spread over the run."""
+    classes = len(summary.class_names)
+    scored = [r for r in summary.masks if r.confusion]
+    if scored:
+        scored.sort(key=lambda r: figures(r.matrix(classes), summary.evaluable)[0])
+        return [*scored[:SHOWN], *scored[max(SHOWN, len(scored) - SHOWN) :]]
+    places = np.unique(np.linspace(0, len(summary.masks) - 1, 2 * SHOWN).round().astype(int))
+    return [summary.masks[i] for i in places]
+
+
+def _example(recording: Recording, meter: _Meter, record: FrameRecord) -> Example:
+    labels = recording.get('mask', record.stamp_ns)
+    assert labels is not None, 'records are of stored masks'
+    rgb = recording.get('image', record.stamp_ns)
+    truth = meter.truth(recording.get('label', record.stamp_ns), record.index)
+    shown = np.zeros((*labels.shape, 3), np.uint8) if rgb is None else rgb
+    return Example(f'frame {record.index}', _accuracy(record), shown, labels, _fitted(truth, labels))
 
 
 def _accuracy(record: FrameRecord) -> str:

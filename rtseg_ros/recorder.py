@@ -17,6 +17,8 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Float64
 
+from rtseg_models.errors import RtsegError
+
 from .compressed_codec import decode_compressed
 from .image_codec import BadFrame, decode_image
 from .recording import Recording
@@ -38,6 +40,7 @@ class Recorder(Node):
         super().__init__('recorder')
         value = declare(self, PARAMETERS)
         self.recording = Recording(Path(value['out']))
+        self._error: Optional[OSError] = None
         self._jobs: queue.Queue[Optional[Callable[[], None]]] = queue.Queue()
         self._writer = threading.Thread(target=self._write, name='writer')
         self._writer.start()
@@ -55,9 +58,14 @@ class Recorder(Node):
             self._follow_figure(f'{NODE}/debug/{topic}', values)
 
     def serve(self, stop: threading.Event) -> None:
-        """Record until ``stop``. The camera waits for our image subscription, which comes once masks can arrive."""
+        """Record until ``stop``; RtsegError where the disk takes no more.
+
+        The camera waits for our image subscription, which comes once masks can arrive.
+        """
         image: Any = None
         while not stop.is_set():
+            if self._error is not None:
+                raise RtsegError(str(self._error)) from self._error
             rclpy.spin_once(self, timeout_sec=0.1)
             if image is None and self.count_publishers(self._mask.topic_name):
                 kind = CompressedImage if self._compressed else Image
@@ -98,6 +106,8 @@ class Recorder(Node):
     def _store(self, kind: str, stamp_ns: int, message: Any, decode: Callable[[Any], Any]) -> None:
         try:
             self.recording.put(kind, stamp_ns, decode(message))
+        except OSError as error:
+            self._error = error
         except BadFrame as error:
             self.get_logger().warning(f'{kind} {stamp_ns} is not stored: {error}')
 

@@ -68,13 +68,14 @@ class Recording:
         return self.passages.setdefault(stamp_ns, Passage(stamp_ns))
 
     def put(self, kind: str, stamp_ns: int, picture: np.ndarray) -> None:
-        """Store an ``image`` (H,W,3) rgb, or a ``label`` or ``mask`` (H,W), all uint8."""
+        """Store an ``image`` (H,W,3) rgb, or a ``label`` or ``mask`` (H,W), all uint8; OSError where that fails."""
         if kind == 'image':
-            bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-            cv2.imwrite(str(self._path(kind, stamp_ns)), bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+            picture, options = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
         else:
             options = [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION]
-            cv2.imwrite(str(self._path(kind, stamp_ns)), picture, options)
+        path = self._path(kind, stamp_ns)
+        if not cv2.imwrite(str(path), picture, options):
+            raise OSError(f'{path}: cannot be written; is the disk full?')
 
     def get(self, kind: str, stamp_ns: int) -> Optional[np.ndarray]:
         """What ``put`` stored, None where it did not."""
