@@ -14,19 +14,19 @@ import click
 from ..errors import RtsegError
 
 COMMANDS: Dict[str, str] = {
-    'models': 'models_command',
-    'bundles': 'bundles_command',
-    'predict': 'predict_command',
-    'evaluate': 'evaluate_command',
-    'benchmark': 'benchmark_command',
-    'train': 'train_command',
-    'recipes': 'recipes_command',
-    'export': 'export_command',
-    'import': 'import_command',
-    'verify': 'verify_command',
-    'build': 'build_command',
+    'models': 'networks and variants with their counts and published figures',
+    'bundles': 'shipped bundles with their measured mIoU',
+    'predict': 'label images and overlays of images, folders and videos',
+    'evaluate': "IoU over a dataset, at the labels' size",
+    'benchmark': 'milliseconds by network, size, backend and precision',
+    'train': 'train a recipe, ending in a bundle',
+    'recipes': 'what can be trained',
+    'export': 'a bundle from a checkpoint of rtseg train',
+    'import': "a bundle from a public repository's checkpoint",
+    'verify': 'golden sample through every backend here',
+    'build': 'compile and cache an engine ahead of time',
 }
-"""Subcommand to the module in this folder that defines ``command``."""
+"""What each subcommand does; ``<name>_command.py`` in this folder defines it as ``command``."""
 
 
 class LazyGroup(click.Group):
@@ -38,8 +38,13 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> Optional[click.Command]:
         if name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f'{__name__}.{COMMANDS[name]}').command
+        command: click.Command = importlib.import_module(f'{__name__}.{name}_command').command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the subcommands without importing them: some need packages that a robot has not."""
+        with formatter.section('Commands'):
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(cls=LazyGroup, context_settings={'help_option_names': ['-h', '--help']})
