@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -52,9 +51,6 @@ def _export(bundle: Bundle, size: Size, folder: Path) -> Path:
         return path
     _log.info('%s has no graph for input size %dx%d; exporting one', bundle.name, *size)
     torch_graph = importlib.import_module(f'{__package__}.torch_graph')
-    try:
-        os.link(bundle.weights_path, weights)  # a symbolic link that leaves the folder is refused by ONNX Runtime
-    except OSError:
-        shutil.copyfile(bundle.weights_path, weights)
+    shutil.copyfile(bundle.weights_path, weights)  # onnx and ONNX Runtime refuse links as external data
     path.write_bytes(torch_graph.export_graph(torch_graph.deployed_network(bundle), weights, size))
     return path

@@ -1,0 +1,200 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of network x input size x backend x precision, timed in turn with each other and with the baselines."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..bundle import Bundle, load_bundle
+from ..card import Size
+from ..engine import Pipeline
+from ..engine.backends import Options, installed
+from ..engine.postprocess import dense_labels
+from ..engine.preprocess import stretch
+from ..engine.timing import percentiles
+from ..errors import Unavailable
+from ..street import Street
+from .baselines import Labeller, dense_graph, eager_pytorch
+from .machine import machine_facts, peak_rss_mb
+from .turns import Contender, take_turns
+
+Key = Tuple[str, Size]
+DENSE_GRAPH = 'onnxruntime+dense graph'
+_RENDERED_FRAMES = 6
+_STAGES = ('preprocess', 'network', 'postprocess')
+
+
+@dataclass
+class Row:
+    """One pipeline under test and what was measured of it."""
+
+    model: str
+    pipeline: Pipeline
+    whole: Contender
+    bare: Contender
+
+    @classmethod
+    def of(cls, model: str, pipeline: Pipeline) -> Row:
+        """The contenders of a pipeline: the whole of it, and its network alone on an input made ready beforehand."""
+        buffer = np.empty((1, *pipeline.input_size, 3), np.uint8)
+
+        def bare(image: np.ndarray) -> Dict[str, float]:
+            pipeline.backend.infer(image)
+            return {}
+
+        return cls(
+            model,
+            pipeline,
+            Contender(lambda rgb: pipeline(rgb).stage_ms),
+            Contender(bare, lambda rgb: stretch(rgb, pipeline.input_size, buffer)),
+        )
+
+    def label(self, rgb: np.ndarray) -> np.ndarray:
+        """The pipeline's labels."""
+        return self.pipeline(rgb).labels
+
+    @property
+    def key(self) -> Key:
+        """Rows of one key share their baselines."""
+        return self.model, self.pipeline.input_size
+
+
+def run_benchmark(
+    models: Sequence[str],
+    *,
+    sizes: Sequence[Size] = (),
+    camera: Size = (720, 1280),
+    backends: Sequence[str] = ('auto',),
+    precisions: Sequence[str] = ('auto',),
+    device: str = 'auto',
+    threads: int = 0,
+    baseline: bool = False,
+    graph_baseline: bool = False,
+    frames: Sequence[np.ndarray] = (),
+    count: int = 60,
+    memory: bool = True,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> Dict[str, Any]:
+    """Time every combination on ``count`` camera frames; the result has the keys of the command's JSON.
+
+    No ``sizes`` means each card's. ``frames``, rgb (H,W,3) uint8, are stretched to ``camera``; without them a street is
+    rendered. ``baseline`` times eager PyTorch on the same device, ``graph_baseline`` adds a row for ONNX Runtime with
+    upsampling and argmax in the graph. ``memory`` weighs each row in a process of its own. ``agreement`` is the share
+    of pixels equal to dense fp32 evaluation. Unavailable or ConfigurationError where a combination cannot be had.
+    """
+    facts = machine_facts()
+    pixels = [stretch(f, camera)[0] for f in frames] or _rendered(camera)
+    bundles = {model: load_bundle(model) for model in models}
+    rows: List[Row] = []
+    for model, backend, precision in itertools.product(models, backends, precisions):
+        for size in sizes or (bundles[model].card.input_size,):
+            options = Options(device=device, precision=precision, threads=threads)
+            rows.append(Row.of(model, Pipeline(bundles[model], backend=backend, input_size=size, options=options)))
+    keys = dict.fromkeys(row.key for row in rows)
+    eager: Dict[Key, Contender] = {}
+    graphs: Dict[Key, Tuple[Labeller, Contender]] = {}
+    for model, size in keys:
+        if baseline:
+            where = next(r.pipeline.backend.device for r in rows if r.key == (model, size))
+            label = eager_pytorch(bundles[model], size, camera, where, threads)
+            eager[model, size] = _plain(label)
+        if graph_baseline:
+            label = dense_graph(bundles[model], size, camera, threads)
+            graphs[model, size] = label, _plain(label)
+    contenders = [c for row in rows for c in (row.whole, row.bare)] + list(eager.values())
+    take_turns([*contenders, *(c for _, c in graphs.values())], pixels, count, advance)
+    references = {key: _reference(bundles[key[0]], key[1], pixels) for key in keys}
+    results = []
+    for row in rows:
+        shared = _agreement(row.label, pixels, references[row.key])
+        results.append(_row_result(row, camera, eager.get(row.key), shared))
+    if memory:
+        for row, result in zip(rows, results):
+            result['peak_rss_mb'] = _weigh(row, camera, threads)
+    for key, (label, contender) in graphs.items():
+        shared = _agreement(label, pixels, references[key])
+        results.append(_graph_result(key, camera, contender, eager.get(key), shared))
+    return {'machine': facts, 'rows': results}
+
+
+def _rendered(camera: Size) -> List[np.ndarray]:
+    street = Street(11, height=camera[0], width=camera[1])
+    return [street.frame(i * 10).rgb for i in range(_RENDERED_FRAMES)]
+
+
+def _plain(label: Labeller) -> Contender:
+    def run(rgb: np.ndarray) -> Dict[str, float]:
+        label(rgb)
+        return {}
+
+    return Contender(run)
+
+
+def _reference(bundle: Bundle, size: Size, frames: Sequence[np.ndarray]) -> List[np.ndarray]:
+    """Labels by dense evaluation of fp32 logits on the CPU: PyTorch's where it is installed."""
+    name = next((n for n in ('torch', 'onnxruntime', 'openvino') if installed(n)), '')
+    if not name:
+        raise Unavailable('the benchmark needs one of torch, onnxruntime, openvino for its fp32 reference')
+    pipeline = Pipeline(bundle, backend=name, input_size=size, options=Options(device='cpu', precision='fp32'))
+    card, labels = bundle.card, []
+    for rgb in frames:
+        logits = pipeline.backend.infer(stretch(rgb, size))[0]
+        labels.append(dense_labels(logits, rgb.shape[:2], size, card.output_stride, card.align_corners))
+    pipeline.close()
+    return labels
+
+
+def _agreement(label: Labeller, frames: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:
+    return float(np.mean([(label(rgb) == wanted).mean() for rgb, wanted in zip(frames, reference)]))
+
+
+def _weigh(row: Row, camera: Size, threads: int) -> Optional[float]:
+    backend = row.pipeline.backend
+    options = {'device': backend.device, 'precision': backend.precision, 'threads': threads}
+    return peak_rss_mb(str(row.pipeline.bundle.path), row.pipeline.input_size, camera, backend.name, **options)
+
+
+def _row_result(row: Row, camera: Size, eager: Optional[Contender], agreement: float) -> Dict[str, Any]:
+    backend, pipeline_ms = row.pipeline.backend, row.whole.summary()
+    return {
+        'model': row.pipeline.bundle.name,
+        'backend': backend.name,
+        'precision': backend.precision,
+        'device': backend.device,
+        'size': list(row.pipeline.input_size),
+        'camera': list(camera),
+        'network_ms': row.bare.summary(),
+        'pipeline_ms': pipeline_ms,
+        'stage_ms': {s: round(percentiles(row.whole.stages_ms[s])['p50'], 3) for s in _STAGES},
+        'baseline_ms': eager.summary() if eager else None,
+        'fps': round(1e3 / pipeline_ms['p50'], 2),
+        'peak_rss_mb': None,
+        'agreement': agreement,
+    }
+
+
+def _graph_result(
+    key: Key, camera: Size, contender: Contender, eager: Optional[Contender], agreement: float
+) -> Dict[str, Any]:
+    """A row of the same keys; the graph has no network of its own to time and no stages."""
+    pipeline_ms = contender.summary()
+    return {
+        'model': load_bundle(key[0]).name,
+        'backend': DENSE_GRAPH,
+        'precision': 'fp32',
+        'device': 'cpu',
+        'size': list(key[1]),
+        'camera': list(camera),
+        'network_ms': None,
+        'pipeline_ms': pipeline_ms,
+        'stage_ms': {},
+        'baseline_ms': eager.summary() if eager else None,
+        'fps': round(1e3 / pipeline_ms['p50'], 2),
+        'peak_rss_mb': None,
+        'agreement': agreement,
+    }

@@ -1,0 +1,93 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""``rtseg benchmark``: how fast each combination is, all timed in turn in one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Optional, Tuple
+
+import click
+import cv2
+import numpy as np
+
+from ..benchmark import plot, run_benchmark, table
+from ..card import Size
+from ..engine.backends import MODULES
+from ..errors import BundleError, NotFound
+from .model_options import SIZE
+from .output import console, json_option, progress, refuse_existing, write_json
+
+_PRECISIONS = ['auto', 'fp32', 'fp16', 'bf16']
+
+
+@click.command('benchmark')
+@click.option('--model', 'models', multiple=True, required=True, help='Shipped bundle or folder; may be repeated.')
+@click.option('--size', 'sizes', type=SIZE, multiple=True, help="Network input HxW; the card's unless given.")
+@click.option('--camera', type=SIZE, default=(720, 1280), help='Camera image HxW.  [default: 720x1280]')
+@click.option('--backend', 'backends', type=click.Choice(['auto', *MODULES]), multiple=True, default=['auto'])
+@click.option('--precision', 'precisions', type=click.Choice(_PRECISIONS), multiple=True, default=['auto'])
+@click.option('--device', default='auto', show_default=True, help='auto, cpu, cuda or cuda:N.')
+@click.option('--threads', default=0, show_default=True, help='CPU threads; 0 = the runtime decides.')
+@click.option('--baseline', is_flag=True, help='Time eager PyTorch with dense upsampling and argmax beside each row.')
+@click.option('--graph-baseline', is_flag=True, help='Add ONNX Runtime with upsampling and argmax in the graph.')
+@click.option('--images', type=click.Path(path_type=Path, file_okay=False), help='Images to run on, not a rendering.')
+@click.option('--frames', 'count', type=click.IntRange(1), default=60, show_default=True, help='Frames per row.')
+@json_option
+@click.option('--plot', 'plot_path', type=click.Path(path_type=Path, dir_okay=False), help='Draw the rows (png, svg).')
+def command(
+    models: Tuple[str, ...],
+    sizes: Tuple[Size, ...],
+    camera: Size,
+    backends: Tuple[str, ...],
+    precisions: Tuple[str, ...],
+    device: str,
+    threads: int,
+    baseline: bool,
+    graph_baseline: bool,
+    images: Optional[Path],
+    count: int,
+    json_path: Optional[Path],
+    plot_path: Optional[Path],
+) -> None:
+    """Time pipelines from camera pixels to labels: every MODEL at every size, backend and precision given."""
+    for path in (json_path, plot_path):
+        if path is not None and str(path) != '-':
+            refuse_existing(path)
+    with progress('frames') as advance:
+        result = run_benchmark(
+            models,
+            sizes=sizes,
+            camera=camera,
+            backends=backends,
+            precisions=precisions,
+            device=device,
+            threads=threads,
+            baseline=baseline,
+            graph_baseline=graph_baseline,
+            frames=[] if images is None else read_images(images),
+            count=count,
+            advance=advance,
+        )
+    if json_path is not None:
+        write_json(json_path, result)
+    if str(json_path) != '-':
+        console.print(table(result))
+    if plot_path is not None:
+        plot(result, plot_path)
+
+
+def read_images(folder: Path) -> List[np.ndarray]:
+    """Every PNG and JPEG of a folder, by name, as rgb."""
+    if not folder.is_dir():
+        raise NotFound(f'{folder}: no such folder')
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in ('.png', '.jpg', '.jpeg'))
+    if not paths:
+        raise NotFound(f'{folder}: holds no png or jpg image')
+    images = []
+    for path in paths:
+        bgr = cv2.imread(str(path))
+        if bgr is None:
+            raise BundleError(f'{path}: not a readable image')
+        images.append(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+    return images
