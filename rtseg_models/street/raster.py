@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from typing import Iterable, Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -45,16 +45,14 @@ class Canvas:
         frames[:, :, 2] -= self.position
         return np.asarray(self.projection @ frames)
 
-    def paint(self, patches: Patches, homographies: np.ndarray, order: Iterable[int]) -> None:
+    def paint(self, patches: Patches, homographies: np.ndarray, order: np.ndarray) -> None:
         """Paint patches in the given order; nearer surfaces that are there already stay."""
-        determinants = np.linalg.det(homographies)
-        for i in order:
-            if determinants[i] <= 1e-9:  # edge on, or seen from behind
-                continue
+        facing = order[np.linalg.det(homographies[order]) > 1e-9]  # neither edge on nor seen from behind
+        for i, inverse in zip(facing.tolist(), np.linalg.inv(homographies[facing])):
             polygon = clip_near(patches.outlines[i], homographies[i])
             box = self._box(polygon)
             if box is not None:
-                self._paint_one(patches, int(i), homographies[i], polygon, box)
+                self._paint_one(patches, i, _View(homographies[i], inverse, polygon, box))
 
     def decal(self, polygons: Sequence[np.ndarray], rgb: Rgb, opacity: float, soft_px: int = 0) -> None:
         """Tint what lies below world polygons (n,3), which do not change surface or depth."""
@@ -90,37 +88,76 @@ class Canvas:
         right, bottom = min(self.width, math.ceil(high[0]) + 1), min(self.height, math.ceil(high[1]) + 1)
         return (left, top, right, bottom) if left < right and top < bottom else None
 
-    def _paint_one(self, patches: Patches, i: int, homography: np.ndarray, polygon: np.ndarray, box: Box) -> None:
-        left, top, right, bottom = box
+    def _paint_one(self, patches: Patches, i: int, view: _View) -> None:
+        left, top, right, bottom = view.box
         texture = patches.textures[i]
-        inverse = np.linalg.inv(homography)
-        plane = inverse[2]
-        rows = plane[1] * np.arange(top, bottom) + plane[2]
-        nearness = np.add.outer(rows, plane[0] * np.arange(left, right)).astype(np.float32)
         roi = np.s_[top:bottom, left:right]
-        visible = nearness + self.soft > self.inverse_depth[roi]
-        _drop_overshoot(visible, nearness, polygon @ plane[:2] + plane[2])
+        under, behind = self.rgb[roi], self.inverse_depth[roi]
+        nearness = view.nearness()
+        visible = nearness > behind - self.soft
+        view.drop_overshoot(visible, nearness)
         if not visible.any():
             return
-        colours = _sample(texture, homography, inverse, polygon, box, patches.repeats[i])
+        footprint = view.footprint()
+        colours = _sample(texture, view, footprint, patches.repeats[i])
         if texture.masked:
-            coverage = _sharpen(colours[..., 3], texture, inverse, polygon, box)
+            coverage = _sharpen(colours[..., 3], texture, footprint)
         else:
             coverage = np.zeros(visible.shape, np.uint8)
-            cv2.fillPoly(coverage, [_fixed(polygon - (left, top))], 255, cv2.LINE_AA, SHIFT)
+            cv2.fillPoly(coverage, [_fixed(view.polygon - (left, top))], 255, cv2.LINE_AA, SHIFT)
         coverage *= visible
-        solid = (coverage > texture.solid_above) & (nearness > self.inverse_depth[roi])
-        distance = 1.0 / max(float(nearness.mean()), 1e-4)
-        lit = cv2.transform(colours[..., :3], self._shading(patches.gains[i], distance))
-        weight = coverage.astype(np.float32) * np.float32(1 / 255)
-        self.rgb[roi] = cv2.blendLinear(lit, np.ascontiguousarray(self.rgb[roi]), weight, 1.0 - weight)
-        np.copyto(self.inverse_depth[roi], nearness, where=solid)
-        self.surface[roi][solid] = i
+        solid = (coverage > texture.solid_above) & (nearness > behind)
+        lit = cv2.transform(colours[..., :3], self._shading(patches.gains[i], float(nearness.mean())))
+        weight = coverage * np.float32(1 / 255)
+        self.rgb[roi] = cv2.blendLinear(lit, np.ascontiguousarray(under), weight, 1.0 - weight)
+        np.copyto(behind, nearness, where=solid)
+        np.copyto(self.surface[roi], i, where=solid)
 
-    def _shading(self, gain: np.ndarray, distance: float) -> np.ndarray:
-        """Affine colour map (3,4) of light and haze at a distance."""
-        clear = math.exp(-self.light.haze_per_m * distance)
-        return np.hstack([np.diag(gain * clear), self.light.haze[:, None] * (1.0 - clear)])
+    def _shading(self, gain: np.ndarray, nearness: float) -> np.ndarray:
+        """Affine colour map (3,4) of light and haze at a distance of 1 / ``nearness`` metres."""
+        clear = math.exp(-self.light.haze_per_m / max(nearness, 1e-4))
+        shading = np.zeros((3, 4))
+        shading[(0, 1, 2), (0, 1, 2)] = gain * clear
+        shading[:, 3] = self.light.haze * (1.0 - clear)
+        return shading
+
+
+class _View(NamedTuple):
+    """A patch as the camera sees it: its homography both ways, its polygon (n,2) and the pixels it may touch."""
+
+    homography: np.ndarray
+    inverse: np.ndarray
+    polygon: np.ndarray
+    box: Box
+
+    def nearness(self) -> np.ndarray:
+        """Inverse depth of the patch's plane at each pixel of the box (h,w) float32, 1/m."""
+        left, top, right, bottom = self.box
+        a, b, c = self.inverse[2]
+        rows = (b * np.arange(top, bottom) + c)[:, None]
+        return np.asarray(rows + a * np.arange(left, right), np.float32)
+
+    def drop_overshoot(self, visible: np.ndarray, nearness: np.ndarray) -> None:
+        """Clear edge pixels whose ray meets a nearly edge-on plane far outside the polygon."""
+        a, b, c = self.inverse[2].tolist()
+        corners = [a * u + b * v + c for u, v in self.polygon.tolist()]
+        low, high = min(corners) * 0.98, max(corners) * 1.02
+        ends = [float(nearness[v, u]) for v in (0, -1) for u in (0, -1)]
+        if max(ends) > high:
+            visible &= nearness < high
+        if min(ends) < low:
+            visible &= nearness > low
+
+    def footprint(self) -> Tuple[float, float]:
+        """Patch units (across, down) that one pixel spans in the middle of what is seen."""
+        left, top, right, bottom = self.box
+        u, v = self.polygon.mean(axis=0).tolist()
+        u, v = min(max(u, left), right - 1), min(max(v, top), bottom - 1)
+        (s0, s1, s2), (t0, t1, t2), (w0, w1, w2) = self.inverse.tolist()
+        w = w0 * u + w1 * v + w2
+        s, t = (s0 * u + s1 * v + s2) / w, (t0 * u + t1 * v + t2) / w
+        across = math.hypot(s0 - s * w0, s1 - s * w1) / w
+        return across, math.hypot(t0 - t * w0, t1 - t * w1) / w
 
 
 def far_to_near(patches: Patches, position: np.ndarray) -> np.ndarray:
@@ -156,43 +193,18 @@ def _fixed(polygon: np.ndarray) -> np.ndarray:
     return np.asarray(np.rint(scaled), np.int32)
 
 
-def _drop_overshoot(visible: np.ndarray, nearness: np.ndarray, corners: np.ndarray) -> None:
-    """Clear edge pixels whose ray meets a nearly edge-on plane far outside the polygon with these corners."""
-    low, high = corners.min() * 0.98, corners.max() * 1.02
-    if nearness[:: len(nearness) - 1 or 1, :: nearness.shape[1] - 1 or 1].max() > high:
-        visible &= nearness < high
-    if nearness[:: len(nearness) - 1 or 1, :: nearness.shape[1] - 1 or 1].min() < low:
-        visible &= nearness > low
-
-
-def _footprint(inverse: np.ndarray, polygon: np.ndarray, box: Box) -> Tuple[float, float]:
-    """Patch units (across, down) that one pixel spans in the middle of what is seen."""
-    left, top, right, bottom = box
-    centre = polygon.mean(axis=0)
-    u, v = min(max(centre[0], left), right - 1), min(max(centre[1], top), bottom - 1)
-    s, t, w = inverse @ (u, v, 1.0)
-    across = (inverse[0, :2] - s / w * inverse[2, :2]) / w
-    down = (inverse[1, :2] - t / w * inverse[2, :2]) / w
-    return float(np.hypot(*across)), float(np.hypot(*down))
-
-
-def _sample(
-    texture: Texture, homography: np.ndarray, inverse: np.ndarray, polygon: np.ndarray, box: Box, repeat: bool
-) -> np.ndarray:
-    """The texture as seen in a box of pixels."""
-    left, top, right, bottom = box
+def _sample(texture: Texture, view: _View, footprint: Tuple[float, float], repeat: bool) -> np.ndarray:
+    """The texture as seen in the view's box of pixels."""
+    left, top, right, bottom = view.box
     height, width = texture.pixels.shape[:2]
-    across, down = _footprint(inverse, polygon, box)
-    reduce_across = _reduction(across * width, width)
-    reduce_down = _reduction(down * height, height)
-    pixels = texture.level(reduce_across, reduce_down)
+    pixels = texture.level(_reduction(footprint[0] * width, width), _reduction(footprint[1] * height, height))
     height, width = pixels.shape[:2]
     texel = np.array([[1 / width, 0, 0.5 / width], [0, 1 / height, 0.5 / height], [0, 0, 1]])
     move = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]])
     return np.asarray(
         cv2.warpPerspective(
             pixels,
-            move @ homography @ texel,
+            move @ view.homography @ texel,
             (right - left, bottom - top),
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_WRAP if repeat else cv2.BORDER_REPLICATE,
@@ -206,11 +218,10 @@ def _reduction(texels_per_pixel: float, texels: int) -> int:
     return min(halvings, max(0, texels.bit_length() - 1))
 
 
-def _sharpen(coverage: np.ndarray, texture: Texture, inverse: np.ndarray, polygon: np.ndarray, box: Box) -> np.ndarray:
+def _sharpen(coverage: np.ndarray, texture: Texture, footprint: Tuple[float, float]) -> np.ndarray:
     """Coverage of an enlarged texture with its edges brought back to about one pixel."""
     height, width = texture.pixels.shape[:2]
-    across, down = _footprint(inverse, polygon, box)
-    enlargement = 1.0 / max(1e-6, math.sqrt(across * width * down * height))
+    enlargement = 1.0 / max(1e-6, math.sqrt(footprint[0] * width * footprint[1] * height))
     if enlargement <= 1.2 or texture.solid_above < 127:
         return np.ascontiguousarray(coverage)
     k = min(enlargement, 8.0)

@@ -113,7 +113,7 @@ class Street:
         sky = paint_sky(self.height, self.width, self.camera_matrix, pose, self._light, self._grain, under)
         canvas = Canvas(sky, self.camera_matrix, pose, self._light)
         homographies = canvas.project(patches)
-        canvas.paint(patches, homographies, range(len(level)))
+        canvas.paint(patches, homographies, np.arange(len(level)))
         self._decals(canvas, pose, blocks, contacts)
         order = far_to_near(patches, pose.position)
         canvas.paint(patches, homographies, order[order >= len(level)])

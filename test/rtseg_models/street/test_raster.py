@@ -29,7 +29,7 @@ def light() -> Light:
 def paint(patches: List[Patch], light: Light, order: List[int]) -> Canvas:
     canvas = Canvas(np.full((HEIGHT, WIDTH, 3), 255, np.uint8), MATRIX, POSE, light)
     lit = light_patches(patches, light)
-    canvas.paint(lit, canvas.project(lit), order)
+    canvas.paint(lit, canvas.project(lit), np.array(order))
     return canvas
 
 
