@@ -15,7 +15,6 @@ from rclpy.node import Node
 from rtseg_models.engine import NonFiniteLogits, Segmentation
 from rtseg_models.errors import DeviceLost
 
-from .points_output import PointsOutput
 from .compressed_codec import decode_compressed
 from .gate import FrameGate
 from .guard import Guard
@@ -24,6 +23,7 @@ from .inputs import ImageInput
 from .model import Model
 from .outputs import Outputs
 from .parameters import Settings
+from .points_output import PointsOutput
 from .statistics import Statistics
 
 

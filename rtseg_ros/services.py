@@ -8,6 +8,7 @@ import threading
 from concurrent import futures
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
@@ -29,8 +30,10 @@ class Services:
         self._node = node
         self._replacing = threading.Lock()
         node.create_service(SetBool, '~/enable', self._enable)
-        node.create_service(Trigger, '~/self_test', self._self_test)
-        node.create_service(Trigger, '~/reload_model', self._reload)
+        # A callback keeps its group to itself until it has answered; in the default group it would keep out the frames.
+        apart = ReentrantCallbackGroup()
+        node.create_service(Trigger, '~/self_test', self._self_test, callback_group=apart)
+        node.create_service(Trigger, '~/reload_model', self._reload, callback_group=apart)
 
     def replace_model(self, serving: Serving) -> futures.Future[Any]:
         """Load the network anew beside the one that serves, then swap; where that fails the old one stays."""

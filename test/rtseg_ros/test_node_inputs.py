@@ -1,0 +1,204 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Cameras that do not reach the node and what diagnostics say; several cameras; compressed input; the cloud."""
+
+import signal
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from node_process import NODE, SMALL, NodeProcess, Probe, bundle, environment, picture, until
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+
+from rtseg_ros.cloud_codec import points_from_message
+from rtseg_ros.transport import PROFILE, PROFILE_VARIABLES, config_file
+
+QUICK = {'warmup_iterations': 0, 'self_test': False}
+
+CAMERA = """
+import sys, time, rclpy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+rclpy.init()
+node = rclpy.create_node('camera')
+reliability = ReliabilityPolicy[sys.argv[2]]
+camera = node.create_publisher(Image, sys.argv[1] + '/image', QoSProfile(depth=1, reliability=reliability))
+message = Image(height=720, width=1280, encoding='rgb8', step=3840)
+message.data.frombytes(bytes(720 * 3840))
+while True:
+    message.header.stamp = node.get_clock().now().to_msg()
+    camera.publish(message)
+    time.sleep(0.2)
+"""
+
+
+@pytest.fixture
+def setting():
+    """Starts a node and a probe, and ends both."""
+    opened = []
+
+    def start(*arguments, **parameters):
+        node = NodeProcess(*arguments, parameters={**QUICK, **parameters})
+        opened.append(node)
+        node.wait_for_log('serving ')
+        probe = Probe()
+        opened.append(probe)
+        probe.subscribe('/diagnostics', DiagnosticArray)
+        return node, probe
+
+    bundle()
+    yield start
+    for part in reversed(opened):
+        part.close()
+
+
+def diagnosed(probe, text, name='input', timeout_s=10.0):
+    def found():
+        status = probe.diagnosis(name)
+        return status if status is not None and text in status.message else None
+
+    return until(found, f'diagnosis with {text!r}', timeout_s, lambda: str(probe.diagnosis(name)))
+
+
+def test_diagnostics_name_why_no_frame_arrives_and_the_node_recovers(setting):
+    _, probe = setting(image_reliability='reliable', input_timeout_s=0.5, lazy=False)
+    assert diagnosed(probe, 'nobody publishes').level == DiagnosticStatus.ERROR
+    unreliable = probe.publisher('/image', reliable=False)
+    status = diagnosed(probe, 'image_reliability')
+    assert status.level == DiagnosticStatus.ERROR
+    assert {entry.key: entry.value for entry in status.values}['incompatible_qos_events'] == '1'
+    probe.forget_publisher(unreliable)
+    other = Probe()  # one participant cannot have two types on one topic
+    try:
+        other.publisher('/image', CompressedImage)
+        assert 'sensor_msgs/msg/CompressedImage' in diagnosed(probe, 'image_transport').message
+    finally:
+        other.close()
+    camera = probe.publisher('/image')
+    until(camera.get_subscription_count, 'subscription of the node')
+
+    def recovered():
+        camera.publish(probe.frame(picture()))
+        status = probe.diagnosis('input')
+        return status.level == DiagnosticStatus.OK and status.message == 'frames arrive'
+
+    until(recovered, 'recovery')
+
+
+def test_reliability_follows_the_publishers(setting):
+    _, probe = setting(lazy=False)
+    reliable = probe.publisher('/image')
+    until(lambda: probe.counts('input')['qos'].startswith('reliable'), 'reliable subscription')
+    unreliable = probe.publisher('/image', reliable=False)
+    until(lambda: probe.counts('input')['qos'].startswith('best_effort'), 'best-effort subscription')
+    probe.forget_publisher(unreliable)
+    until(lambda: probe.counts('input')['qos'].startswith('reliable'), 'reliable subscription')
+    assert reliable.get_subscription_count() == 1
+
+
+def test_cameras_share_one_network_and_keep_their_names(setting):
+    _, probe = setting(cameras='[left, right]')
+    rgb = {'left': picture(seed=1), 'right': picture((100, 140), seed=2)}
+    sent = {}
+    for name in rgb:
+        probe.subscribe(f'{NODE}/{name}/mask', Image)
+        until(probe.publisher(f'/{name}/image').get_subscription_count, f'subscription of {name}')
+    for name, image in rgb.items():
+        sent[name] = probe.frame(image)
+        probe.publisher(f'/{name}/image').publish(sent[name])
+    for name, image in rgb.items():
+        mask = until(lambda name=name: probe.received[f'{NODE}/{name}/mask'], f'mask of {name}')[0]
+        assert mask.header == sent[name].header
+        assert (mask.height, mask.width) == image.shape[:2]
+    assert probe.counts('left processing')['published'] == '1'
+
+
+def test_compressed_input_is_read_and_spoilt_files_are_counted(setting):
+    node, probe = setting('--ros-args', '-r', 'image:=/front/image', image_transport='compressed')
+    probe.subscribe(f'{NODE}/mask', Image)
+    camera = probe.publisher('/front/image/compressed', CompressedImage)
+    until(camera.get_subscription_count, 'subscription of the node')
+    _, file = cv2.imencode('.jpg', picture())
+    camera.publish(CompressedImage(header=probe.header(), format='jpeg', data=file.tobytes()[:200]))
+    node.wait_for_log('dropped a frame (decode)')
+    message = CompressedImage(header=probe.header(), format='jpeg', data=file.tobytes())
+    camera.publish(message)
+    mask = until(lambda: probe.received[f'{NODE}/mask'], 'mask')[0]
+    assert mask.header == message.header
+    assert (mask.height, mask.width) == SMALL
+
+
+def test_points_carry_the_labels_of_the_mask(setting):
+    _, probe = setting(cloud='depth')
+    probe.subscribe(f'{NODE}/mask', Image)
+    probe.subscribe(f'{NODE}/points', PointCloud2, qos_profile_sensor_data)
+    depth, info = probe.publisher('/depth/image'), probe.publisher('/depth/camera_info', CameraInfo)
+    camera = probe.publisher('/image')
+    for publisher in (depth, info, camera):
+        until(publisher.get_subscription_count, 'subscription of the node')
+    calibration = CameraInfo(height=SMALL[0], width=SMALL[1])
+    calibration.k = [100.0, 0.0, 79.5, 0.0, 100.0, 59.5, 0.0, 0.0, 1.0]
+    message = probe.frame(picture())
+    metres = np.full(SMALL, 5.0, np.float32)
+    far = Image(header=message.header, height=SMALL[0], width=SMALL[1], encoding='32FC1', step=4 * SMALL[1])
+    far.data.frombytes(metres.tobytes())
+
+    def cloud():
+        info.publish(calibration)
+        depth.publish(far)
+        camera.publish(message)
+        return next((m for m in list(probe.received[f'{NODE}/points']) if m.header == message.header), None)
+
+    points = until(cloud, 'cloud')
+    mask = next(m for m in probe.received[f'{NODE}/mask'] if m.header == message.header)
+    assert (points.height, points.width) == SMALL
+    fields = points_from_message(points, ('x', 'z', 'label'))
+    assert fields['label'].tobytes() == bytes(mask.data)
+    assert fields['z'] == pytest.approx(5.0)
+    assert fields['x'][0] == pytest.approx(5 * (np.arange(SMALL[1]) - 79.5) / 100, abs=1e-4)
+
+
+def test_lidar_without_tf2_names_the_missing_package():
+    if_installed = subprocess.run([sys.executable, '-c', 'import tf2_ros'], capture_output=True)
+    if not if_installed.returncode:
+        pytest.skip('tf2_ros is installed here')
+    bundle()
+    node = NodeProcess(parameters={**QUICK, 'cloud': 'lidar'})
+    assert node.end() == 69, node.log
+    assert 'tf2_ros' in node.log
+
+
+@pytest.mark.parametrize('order', ['camera first', 'node first'])
+def test_large_images_arrive_or_the_transport_is_named(setting, order):
+    """720x1280 from another process: reliably with Fast DDS's defaults, in any case with the shipped profile."""
+    profile = {PROFILE_VARIABLES[0]: str(config_file(PROFILE))}
+    cameras = {
+        'plain': ('RELIABLE', {}),
+        'profiled': ('BEST_EFFORT', profile),
+        'lossy': ('BEST_EFFORT', {}),
+    }
+    processes = []
+
+    def start_cameras():
+        for name, (reliability, variables) in cameras.items():
+            command = [sys.executable, '-c', CAMERA, name, reliability]
+            processes.append(subprocess.Popen(command, env=environment(**variables)))
+
+    try:
+        if order == 'camera first':
+            start_cameras()
+        _, probe = setting(cameras='[plain, profiled, lossy]', lazy=False, input_timeout_s=1.5)
+        if order == 'node first':
+            start_cameras()
+        for name in ('plain', 'profiled'):
+            until(lambda name=name: int(probe.counts(f'{name} input')['received']) >= 3, f'frames of {name}', 15.0)
+        if probe.counts('lossy input')['received'] == '0':
+            assert PROFILE in diagnosed(probe, 'matched but nothing arrives', 'lossy input').message
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
