@@ -196,13 +196,14 @@ def load_frontend(frontend: nn.Module, path: Union[str, Path]) -> None:
     """
     path = Path(path).absolute()
     if not path.is_file():
-        raise NotFound(f'no weights file {path}')
+        raise NotFound(f'{path}: no such weights file')
     try:
         state = torch.load(path, map_location='cpu', weights_only=True)
     except (RuntimeError, EOFError, ValueError, OSError, pickle.UnpicklingError) as error:
-        raise BundleError(f'{path} is not a readable PyTorch weights file: {str(error).splitlines()[0]}') from error
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BundleError(f'{path}: not a PyTorch weights file that can be read: {cause}') from error
     if not isinstance(state, dict):
-        raise BundleError(f'{path} holds a {type(state).__name__}, a dict of tensors was expected')
+        raise BundleError(f'{path}: holds a {type(state).__name__}; a dict of tensors was expected')
     prefix = frontend.classifier_prefix
     # Files older than PyTorch 0.4.1 lack the batch counters, which only training without momentum reads.
     own = frontend.state_dict()
@@ -211,8 +212,8 @@ def load_frontend(frontend: nn.Module, path: Union[str, Path]) -> None:
         if key.endswith('num_batches_tracked'):
             given.setdefault(key, tensor)
     for key in sorted(own.keys() ^ given.keys()):
-        fault = 'lacks' if key in own else 'has an unknown'
-        raise BundleError(f'{path} {fault} tensor {key!r}; it is not a file for {type(frontend).__name__}')
+        fault = 'lacks' if key in own else 'has the unknown'
+        raise BundleError(f'{path}: {fault} tensor {key!r}, so it is not a file for this {type(frontend).__name__}')
     for key, tensor in own.items():
         if tensor.shape != given[key].shape:
             found, expected = tuple(given[key].shape), tuple(tensor.shape)

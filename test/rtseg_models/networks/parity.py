@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Dict, Tuple
 
@@ -11,15 +12,17 @@ import numpy as np
 import onnxruntime
 import openvino
 import torch
+from safetensors.torch import save_file
+from torch import nn
+
 from rtseg_models.engine.backends.torch_graph import export_graph, stored_tensors
 from rtseg_models.networks.deployed import Deployed
 from rtseg_models.street import Street
-from safetensors.torch import save_file
-from torch import nn
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+@lru_cache
 def rendered(height: int, width: int, seed: int = 3) -> np.ndarray:
     """A rendered frame (1,H,W,3) uint8."""
     return Street(seed, height=height, width=width).frame(0).rgb[None]

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from parity import MEAN, STD, disagreement, randomise, rendered, runtimes
+from torch import nn
+
 from rtseg_models.catalogue import PAPERS, paper_of
 from rtseg_models.networks import NETWORKS, build_network
 from rtseg_models.networks.deployed import Deployed
-from torch import nn
 
 WITH_AUX = [n for n, v in NETWORKS.items() if hasattr(v.build, 'aux_weight')]
 
@@ -49,7 +50,7 @@ def test_no_classes_are_refused(name):
 
 
 def test_unknown_network_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="unknown network 'unet'; known: contextnet, .*farsee_net_method3"):
+    with pytest.raises(ValueError, match=r"unknown network 'unet'; known: contextnet, .*farsee_net_method3"):
         build_network('unet', 19)
 
 
@@ -57,7 +58,7 @@ def test_unknown_network_is_refused_with_the_known_ones():
 def test_gradient_reaches_every_parameter(name):
     torch.manual_seed(0)
     network = build_network(name, 5, aux=True).train()
-    x = torch.randn(2, 3, 128, 160)
+    x = torch.randn(2, 3, *(max(64, 2 * network.multiple),) * 2)
     if name in WITH_AUX:
         logits, aux = network.forward_with_aux(x)
     else:
