@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
+from typing import Any, Dict, List, Optional
 
 import click
 from rich.table import Table
@@ -18,7 +18,7 @@ from .output import console, json_option, write_json
 @json_option
 def command(json_path: Optional[Path]) -> None:
     """List the shipped bundles with their measured mIoU."""
-    rows = []
+    rows: List[Dict[str, Any]] = []
     for name in shipped_bundles():
         bundle = load_bundle(name)
         rows.append(

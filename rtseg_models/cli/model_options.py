@@ -16,7 +16,7 @@ from ..engine import Pipeline
 from ..engine.backends import MODULES, Options
 
 
-class SizeType(click.ParamType):
+class SizeType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases of click
     """A size written HxW, as (height, width)."""
 
     name = 'HxW'

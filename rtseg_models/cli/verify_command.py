@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional
 
 import click
 from rich.table import Table
@@ -23,12 +23,12 @@ from .output import console, json_option, write_json
 def command(model: str, json_path: Optional[Path]) -> None:
     """Check hash, tensors and golden sample of MODEL on every backend here; exit status 65 if one disagrees."""
     bundle = load_bundle(model)
-    rows: List[Any] = []
+    rows: List[Dict[str, Any]] = []
     for name in MODULES:
         if not installed(name):
             rows.append({'backend': name, 'precision': 'fp32', 'agreement': None, 'result': 'not installed'})
             continue
-        row = {'backend': name, 'precision': 'fp32', 'agreement': None, 'result': 'agrees'}
+        row: Dict[str, Any] = {'backend': name, 'precision': 'fp32', 'agreement': None, 'result': 'agrees'}
         try:
             pipeline = Pipeline(bundle, backend=name, options=Options(precision='fp32', device='cpu'))
             row['agreement'] = pipeline.self_test()

@@ -21,6 +21,7 @@ from ..engine.backends import Options, installed
 from ..engine.backends.torch_graph import deployed_network, export_graph, stored_tensors
 from ..engine.pipeline import Pipeline
 from ..errors import BundleError, RtsegError
+from ..networks import logit_stride
 from ..street import Street
 
 
@@ -39,7 +40,7 @@ def write_bundle(
     part = Path(tempfile.mkdtemp(prefix=f'.{out.name}-', dir=out.parent))
     try:
         save_file(stored_tensors(network, half), str(part / WEIGHTS))
-        card = replace(card, weights_sha256=sha256_of(part / WEIGHTS), output_stride=int(network.stride))
+        card = replace(card, weights_sha256=sha256_of(part / WEIGHTS), output_stride=logit_stride(network))
         (part / 'card.json').write_text(card.to_json(), encoding='utf-8')
         bundle = load_bundle(str(part))
         deployed = deployed_network(bundle)

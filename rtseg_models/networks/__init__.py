@@ -57,6 +57,11 @@ NETWORKS: Dict[str, Variant] = {
 }
 
 
+def logit_stride(network: nn.Module) -> int:
+    """Input pixels from one logit of the network to the next."""
+    return int(getattr(network, 'stride'))  # noqa: B009  an attribute that nn.Module's type does not know
+
+
 def build_network(name: str, classes: int, *, aux: bool = False, **arguments: Any) -> nn.Module:
     """A fresh network for ``classes`` classes; ValueError lists the known names.
 

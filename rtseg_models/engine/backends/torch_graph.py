@@ -14,7 +14,7 @@ from typing import Any, Dict, Tuple
 import torch
 
 from ...bundle import WEIGHTS, Bundle
-from ...card import Card, Size
+from ...card import Size
 from ...errors import BundleError
 from ...networks import build_network
 from ...networks.deployed import Deployed
@@ -24,7 +24,7 @@ MAX_IR_VERSION = 8  # what TensorRT 8.5 of JetPack 5 parses
 
 
 def deployed_network(bundle: Bundle) -> Deployed:
-    """The bundle's network with its weights, in evaluation mode; BundleError names the first tensor that does not fit."""
+    """The bundle's network in evaluation mode; BundleError names the first tensor that does not fit."""
     network = build_network(bundle.card.network, bundle.card.classes, **bundle.card.network_args)
     wanted = {k: v for k, v in network.state_dict().items() if not k.endswith('num_batches_tracked')}
     found = bundle.weights()
@@ -45,8 +45,8 @@ def deployed_network(bundle: Bundle) -> Deployed:
 def export_graph(deployed: Deployed, weights: Path, size: Size) -> bytes:
     """ONNX graph of a network at one input size: ``image`` (1,H,W,3) uint8 to ``logits`` (1,C,h,w) float32.
 
-    Initialisers that ``weights`` (safetensors) holds become external data in a file of that name beside the graph, with a
-    Cast where they are stored in fp16; what is left inside (pooling matrices, shapes) is small. Batch norms stay
+    Initialisers that ``weights`` (safetensors) holds become external data in a file of that name beside the graph,
+    with a Cast where they are stored in fp16; what is left inside (pooling matrices, shapes) is small. Batch norms stay
     nodes of their own, which every runtime folds, so that the graph uses the tensors exactly as they are stored.
     """
     import onnx
@@ -119,8 +119,3 @@ def stored_tensors(network: torch.nn.Module, half: bool) -> Dict[str, torch.Tens
             continue
         tensors[name] = tensor.half() if half and tensor.ndim > 1 else tensor.float()
     return tensors
-
-
-def expected_stride(card: Card) -> int:
-    """The logit stride of the card's network."""
-    return int(build_network(card.network, card.classes, **card.network_args).stride)
