@@ -31,8 +31,8 @@ def write_bundle(
     """Write ``network`` (evaluation weights) as a bundle at ``out``: graphs for the card's input size and ``sizes``.
 
     The card's hash and stride are filled in. The golden sample is a rendered frame of the input size with the labels of
-    eager PyTorch. Before the folder appears, every graph is compared with eager at its own size: BundleError where logits
-    differ by more than 1e-3 of their standard deviation. RtsegError where ``out`` exists already.
+    eager PyTorch. Before the folder appears, every graph is compared with eager at its own size: BundleError where
+    logits differ by more than 1e-3 of their standard deviation. RtsegError where ``out`` exists already.
     """
     if out.exists():
         raise RtsegError(f'{out} exists already, not overwriting')
