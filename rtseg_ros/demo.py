@@ -245,6 +245,8 @@ def result_table(summary: RunSummary, out: Path) -> Table:
     """The figures and where everything lies, for a person."""
     facts = summary.to_json()
     table = Table(title=f'{summary.title}: {summary.bundle["name"]}', show_header=False)
+    table.add_column()
+    table.add_column(overflow='fold')  # a path cut short is no use
     way = facts['stage_ms'].get('total', {})
     rows = {
         'frames': f'{facts["frames"]} segmented, {sum(facts["dropped"].values())} dropped',
