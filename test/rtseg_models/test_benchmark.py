@@ -1,0 +1,132 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import time
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from rtseg_models.benchmark import plot, run_benchmark, table
+from rtseg_models.benchmark.turns import Contender, take_turns
+from rtseg_models.bundle import shipped_bundles
+from rtseg_models.engine.backends import installed
+
+CAMERA = (180, 320)
+SIZE = (360, 480)
+
+
+def test_contenders_take_turns_in_bursts():
+    order = []
+
+    def contender(name):
+        def run(rgb):
+            order.append(name)
+            return {'stage': 1.0}
+
+        return Contender(run)
+
+    first, second = contender('a'), contender('b')
+    take_turns([first, second], [np.zeros((2, 2, 3), np.uint8)], 8)
+    assert ''.join(order) == 'ab' + 'a' * 8 + 'b' * 8 + 'aaaa' + 'bbbb'  # each burst has two frames that do not count
+    assert len(first.times_ms) == len(second.times_ms) == len(first.stages_ms['stage']) == 8
+
+
+def test_preparation_is_not_timed():
+    def prepare(rgb):
+        time.sleep(0.02)
+        return rgb
+
+    contender = Contender(lambda rgb: {}, prepare)
+    take_turns([contender], [np.zeros((2, 2, 3), np.uint8)], 3)
+    assert max(contender.times_ms) < 20
+
+
+@pytest.fixture(scope='module')
+def result():
+    if 'fast_scnn-camvid' not in shipped_bundles():
+        pytest.skip('the bundle fast_scnn-camvid is not shipped in this checkout')
+    for needed in ('torch', 'onnxruntime', 'onnx'):
+        pytest.importorskip(needed, reason=f'{needed} is not installed')
+    rng = np.random.default_rng(0)
+    frames = [cv2.GaussianBlur(rng.integers(0, 256, (90, 160, 3), np.uint8), (0, 0), 9) for _ in range(2)]
+    return run_benchmark(
+        ['fast_scnn-camvid'],
+        sizes=[SIZE],
+        camera=CAMERA,
+        backends=['onnxruntime', 'torch'],
+        precisions=['fp32'],
+        device='cpu',
+        threads=1,
+        baseline=True,
+        graph_baseline=True,
+        frames=frames,
+        count=3,
+    )
+
+
+def test_rows_have_the_agreed_keys(result):
+    assert [row['backend'] for row in result['rows']] == ['onnxruntime', 'torch', 'onnxruntime+dense graph']
+    for row in result['rows']:
+        keys = (
+            'model backend precision size camera network_ms pipeline_ms stage_ms baseline_ms fps peak_rss_mb agreement'
+        )
+        assert set(keys.split()) <= row.keys()
+        assert (row['model'], row['size'], row['camera']) == ('fast_scnn-camvid', [360, 480], [180, 320])
+        assert set(row['pipeline_ms']) == set(row['baseline_ms']) == {'p50', 'p95', 'p99'}
+        assert row['fps'] == pytest.approx(1e3 / row['pipeline_ms']['p50'], abs=0.01)
+    json.dumps(result, allow_nan=False)
+
+
+def test_every_way_gives_the_same_labels(result):
+    assert all(row['agreement'] >= 0.9999 for row in result['rows'])
+
+
+def test_stages_are_parts_of_the_pipeline(result):
+    row = result['rows'][0]
+    assert set(row['stage_ms']) == {'preprocess', 'network', 'postprocess'}
+    assert 0 < row['stage_ms']['preprocess'] < row['pipeline_ms']['p99']
+    assert set(row['network_ms']) == {'p50', 'p95', 'p99'}
+
+
+def test_memory_is_that_of_a_process_of_its_own(result):
+    by_backend = {row['backend']: row['peak_rss_mb'] for row in result['rows']}
+    assert 50 < by_backend['onnxruntime'] < by_backend['torch']
+
+
+def test_the_machine_is_named(result):
+    machine = result['machine']
+    assert machine['processor'] and machine['cores'] >= 1 and 'numpy' in machine['versions']
+
+
+def test_a_table_and_a_plot_are_made(result, tmp_path):
+    assert table(result).row_count == 3
+    pytest.importorskip('matplotlib', reason='matplotlib is not installed')
+    plot(result, tmp_path / 'plot.png')
+    assert cv2.imread(str(tmp_path / 'plot.png')).std() > 10
+
+
+def test_the_command_writes_json_and_overwrites_nothing(result, tmp_path):
+    from rtseg_models.cli.benchmark_command import command
+
+    if not installed('onnxruntime'):
+        pytest.skip('onnxruntime is not installed')
+    for i in range(2):
+        cv2.imwrite(str(tmp_path / f'{i}.png'), np.full((90, 160, 3), 60 * i, np.uint8))
+    out = tmp_path / 'out.json'
+    arguments = (
+        f'--model fast_scnn-camvid --size 360x480 --camera 180x320 --backend onnxruntime --frames 1 --json {out}'
+    )
+    arguments = [*arguments.split(), '--images', str(tmp_path)]
+    done = CliRunner().invoke(command, arguments)
+    assert done.exit_code == 0, done.output
+    assert json.loads(out.read_text())['rows'][0]['backend'] == 'onnxruntime'
+    again = CliRunner().invoke(command, arguments)
+    assert again.exit_code != 0 and 'not overwriting' in str(again.exception)
+    empty = tmp_path / 'empty'
+    empty.mkdir()
+    none = CliRunner().invoke(command, ['--model', 'fast_scnn-camvid', '--images', str(empty)])
+    assert none.exit_code != 0 and 'holds no png or jpg' in str(none.exception)
