@@ -200,6 +200,7 @@ def _scan_sqlite(path: Path, faults: List[str]) -> Iterator[Message]:
     read = 0
     connection = sqlite3.connect(f'{path.resolve().as_uri()}?immutable=1', uri=True)
     try:
+        connection.execute('PRAGMA writable_schema=ON')  # lets SQLite open a file shorter than its header says
         topics = {key: (name, kind) for key, name, kind in connection.execute('SELECT id, name, type FROM topics')}
         for key, record_time_ns, raw in connection.execute(
             'SELECT topic_id, timestamp, data FROM messages ORDER BY id'

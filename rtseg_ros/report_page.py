@@ -306,7 +306,7 @@ def picture_row(title: str, detail: str, images: Sequence[Tuple[str, str]]) -> s
         f'<figure><img src="{src}" alt="{name}" loading="lazy"><figcaption>{name}</figcaption></figure>'
         for name, src in images
     )
-    caption = f'<b>{escape(title)}</b> · {escape(detail)}'
+    caption = f'<b>{escape(title)}</b>' + (f' · {escape(detail)}' if detail else '')
     return f'<div class="frame"><p>{caption}</p><div class="shots">{shown}</div></div>'
 
 

@@ -1,0 +1,232 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from recordings import FRAME_ID, PERIOD_NS, START_NS, Entry, drive, png, write_bag
+from rosbags.highlevel import AnyReader
+
+from rtseg_models.errors import BundleError, NotFound, UsageError
+from rtseg_ros.bag import Bag, MaskBagWriter, read_images
+from rtseg_ros.image_codec import decode_image
+
+FORMS = ('mcap', 'mcap_zstd', 'sqlite3', 'sqlite3_file', 'sqlite3_message', 'ros1', 'ros1_bz2', 'ros1_lz4')
+TOPIC = '/camera/image_raw'
+
+
+@pytest.fixture(scope='module')
+def pairs() -> list[tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(3)
+    return [(rng.integers(0, 256, (40, 64, 3), np.uint8), rng.integers(0, 11, (40, 64), np.uint8)) for _ in range(12)]
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_every_format_gives_back_every_image(form, pairs, tmp_path):
+    path = write_bag(tmp_path / 'drive', [*drive(pairs), Entry('/chatter', 0, 'hello', START_NS)], form)
+    with Bag(path) as bag:
+        assert bag.image_topics() == [TOPIC, '/camera/label']
+        assert bag.count([TOPIC]) == len(pairs)
+        records = list(bag.images([TOPIC]))
+        assert not bag.faults and not bag.notes
+    assert [r.stamp_ns for r in records] == [START_NS + i * PERIOD_NS for i in range(len(pairs))]
+    assert [r.record_time_ns - r.stamp_ns for r in records] == [3_000_000] * len(pairs)
+    assert [r.index for r in records] == list(range(len(pairs)))
+    assert {r.frame_id for r in records} == {FRAME_ID}
+    for record, (rgb, _) in zip(records, pairs):
+        assert np.array_equal(decode_image(record.message), rgb)
+
+
+def test_topics_interleave_in_recording_order(pairs, tmp_path):
+    path = write_bag(tmp_path / 'drive', drive(pairs))
+    with Bag(path) as bag:
+        records = list(bag.images([TOPIC, '/camera/label']))
+    assert [r.topic for r in records] == [TOPIC, '/camera/label'] * len(pairs)
+
+
+def test_range_counts_from_the_bags_start_and_stride_after_the_range(pairs, tmp_path):
+    path = write_bag(tmp_path / 'drive', [*drive(pairs), Entry('/chatter', 0, 'first', START_NS - PERIOD_NS)])
+    with Bag(path) as bag:
+        records = list(bag.images([TOPIC], start_s=0.35, end_s=0.95, stride=2))
+    assert [r.stamp_ns for r in records] == [START_NS + i * PERIOD_NS for i in (3, 5, 7)]
+    assert [r.index for r in records] == [0, 2, 4]
+
+
+def test_several_bags_follow_one_another(pairs, tmp_path):
+    paths = [write_bag(tmp_path / name, drive(pairs[:3])) for name in ('b', 'a')]
+    assert [r.index for r in read_images(paths, [TOPIC])] == [0, 1, 2, 0, 1, 2]
+
+
+def test_bag_without_message_definitions_reads(pairs, tmp_path):
+    path = write_bag(tmp_path / 'drive', drive(pairs), 'sqlite3')
+    with sqlite3.connect(path / 'drive.db3') as database:
+        database.execute('DELETE FROM message_definitions')
+    with Bag(path) as bag:
+        assert len(list(bag.images([TOPIC]))) == len(pairs)
+
+
+def test_message_that_is_no_image_is_a_record_with_a_fault(pairs, tmp_path):
+    path = write_bag(tmp_path / 'drive', drive(pairs[:3]), 'sqlite3')
+    with sqlite3.connect(path / 'drive.db3') as database:
+        database.execute('UPDATE messages SET data = substr(data, 1, 30) WHERE id = 3')
+    with Bag(path) as bag:
+        records = list(bag.images([TOPIC]))
+    assert [r.message is None for r in records] == [False, True, False]
+    assert 'sensor_msgs/msg/Image' in records[1].fault
+
+
+def test_folder_without_metadata_reads_split_files_in_order(pairs, tmp_path):
+    folder = tmp_path / 'split'
+    folder.mkdir()
+    for part in (0, 1, 10):
+        source = write_bag(tmp_path / f'part{part}', drive(pairs[:2]))
+        shutil.move(source / f'part{part}.mcap', folder / f'split_{part}.mcap')
+    with Bag(folder) as bag:
+        assert 'metadata.yaml is missing' in bag.notes[0]
+        assert len(list(bag.images([TOPIC]))) == 6
+        assert [part.path.name for part in bag._parts] == ['split_0.mcap', 'split_1.mcap', 'split_10.mcap']
+
+
+def test_what_is_no_bag_is_refused(tmp_path):
+    (tmp_path / 'folder').mkdir()
+    for name in ('text.mcap', 'text.db3', 'text.bag', 'text.txt'):
+        (tmp_path / name).write_text('not a recording\n' * 20)
+    with pytest.raises(NotFound, match='no such bag'):
+        Bag(tmp_path / 'absent')
+    for name in ('folder', 'text.mcap', 'text.db3', 'text.bag', 'text.txt'):
+        with pytest.raises(BundleError, match='not a bag') as caught:
+            Bag(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
+
+
+def test_wrong_topics_are_refused_with_the_image_topics(pairs, tmp_path):
+    path = write_bag(tmp_path / 'drive', [*drive(pairs[:1]), Entry('/chatter', 0, 'hello', START_NS)])
+    with Bag(path) as bag:
+        with pytest.raises(NotFound, match=r"no topic '/absent'.*/camera/image_raw, /camera/label"):
+            next(bag.images(['/absent']))
+        with pytest.raises(BundleError, match=r'std_msgs/msg/String, not an image.*/camera/image_raw'):
+            next(bag.images(['/chatter']))
+
+
+@pytest.mark.parametrize('form', ('mcap', 'mcap_zstd', 'ros1', 'ros1_lz4', 'sqlite3'))
+def test_bag_cut_short_gives_what_is_whole(form, tmp_path):
+    rng = np.random.default_rng(5)
+    pairs = [(rng.integers(0, 256, (400, 600, 3), np.uint8), np.zeros((4, 4), np.uint8)) for _ in range(8)]
+    path = write_bag(tmp_path / 'drive', drive(pairs), form)
+    file = path if path.is_file() else next(p for p in path.iterdir() if p.suffix != '.yaml')
+    file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
+    with Bag(path) as bag:
+        records = list(bag.images([TOPIC]))
+        assert bag.faults and str(file) in ' '.join(bag.faults)
+    assert 2 <= len(records) < 8
+    for record, (rgb, _) in zip(records, pairs):
+        assert np.array_equal(decode_image(record.message), rgb)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(share=st.floats(0, 1), form=st.sampled_from(('mcap', 'mcap_zstd', 'ros1', 'ros1_bz2')))
+def test_bag_cut_anywhere_is_a_beginning_or_no_bag(share, form, pairs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('cut')
+    path = write_bag(folder / 'drive', drive(pairs[:3]), form)
+    file = path if path.is_file() else path / 'drive.mcap'
+    file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
+    try:
+        with Bag(path) as bag:
+            records = list(bag.images([TOPIC])) if TOPIC in bag.topics else []
+            assert bag.faults or len(records) == 3
+    except BundleError:
+        return
+    for record, (rgb, _) in zip(records, pairs):
+        assert np.array_equal(decode_image(record.message), rgb)
+
+
+def _masks(count: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(11)
+    return [rng.integers(0, 11, (30, 50), np.uint8) for _ in range(count)]
+
+
+def _write_masks(writer: MaskBagWriter, masks: list[np.ndarray], first: int = 0) -> None:
+    for i, mask in enumerate(masks, first):
+        stamp_ns = START_NS + i * PERIOD_NS
+        writer.write('/segmentation/mask', stamp_ns, mask, frame_id=FRAME_ID, record_time_ns=stamp_ns + 7)
+        writer.write('/segmentation/overlay', stamp_ns, np.dstack([mask] * 3), encoding='rgb8', frame_id=FRAME_ID)
+
+
+def test_mask_bag_opens_in_rosbags_with_stamps_and_frame_ids(tmp_path):
+    masks = _masks(7)
+    with MaskBagWriter(tmp_path / 'masks') as writer:
+        _write_masks(writer, masks[:4])
+        writer.close_file()
+        _write_masks(writer, masks[4:], 4)
+    assert sorted(p.name for p in (tmp_path / 'masks').iterdir()) == ['masks_0.mcap', 'masks_1.mcap', 'metadata.yaml']
+    with AnyReader([tmp_path / 'masks']) as reader:
+        assert reader.message_count == 14
+        wanted = [c for c in reader.connections if c.topic == '/segmentation/mask']
+        found = [(t, reader.deserialize(raw, c.msgtype)) for c, t, raw in reader.messages(wanted)]
+    for i, ((record_time_ns, message), mask) in enumerate(zip(found, masks)):
+        stamp = message.header.stamp
+        assert stamp.sec * 10**9 + stamp.nanosec == START_NS + i * PERIOD_NS == record_time_ns - 7
+        assert (message.header.frame_id, message.encoding, message.step) == (FRAME_ID, 'mono8', 50)
+        assert np.array_equal(message.data.reshape(30, 50), mask)
+
+
+def test_mask_bag_opens_in_the_mcap_reader(tmp_path):
+    reader = pytest.importorskip('mcap.reader', reason='the mcap package is not installed')
+    with MaskBagWriter(tmp_path / 'masks') as writer:
+        _write_masks(writer, _masks(3))
+    with (tmp_path / 'masks' / 'masks_0.mcap').open('rb') as file:
+        topics = [channel.topic for _, channel, _ in reader.make_reader(file).iter_messages()]
+    assert topics.count('/segmentation/mask') == 3
+
+
+def test_mask_bag_never_overwrites(tmp_path):
+    (tmp_path / 'masks').mkdir()
+    with pytest.raises(UsageError, match='not overwritten'):
+        MaskBagWriter(tmp_path / 'masks')
+
+
+def test_interrupted_mask_bag_keeps_finished_files_and_goes_on(tmp_path):
+    masks = _masks(6)
+    with pytest.raises(RuntimeError), MaskBagWriter(tmp_path / 'masks') as writer:
+        _write_masks(writer, masks[:2])
+        writer.close_file()
+        _write_masks(writer, masks[:1], 2)
+        raise RuntimeError
+    assert [p.name for p in (tmp_path / 'masks').iterdir()] == ['masks_0.mcap']
+    with MaskBagWriter(tmp_path / 'masks', keep_files=1) as writer:
+        _write_masks(writer, masks[2:], 2)
+    with Bag(tmp_path / 'masks') as bag:
+        read = [decode_image(r.message)[:, :, 0] for r in bag.images(['/segmentation/mask'])]
+    assert all(np.array_equal(a, b) for a, b in zip(read, masks)) and len(read) == 6
+
+
+def test_message_objects_are_written_as_they_are(pairs, tmp_path):
+    padded = np.zeros((4, 12), np.uint8)
+    padded[:, :10] = 5
+    path = write_bag(tmp_path / 'drive', [Entry('/m', START_NS, padded, START_NS, {'width': 10})])
+    with Bag(path) as bag, MaskBagWriter(tmp_path / 'masks') as writer:
+        writer.write_message('/out', next(bag.images(['/m'])).message)
+    with Bag(tmp_path / 'masks') as bag:
+        record = next(bag.images(['/out']))
+    assert (record.message.width, record.message.step, record.stamp_ns) == (10, 12, START_NS)
+    assert decode_image(record.message).shape == (4, 10, 3)
+
+
+def test_compressed_images_are_marked(pairs, tmp_path):
+    path = write_bag(tmp_path / 'drive', [Entry('/c', START_NS, png(pairs[0][0]), START_NS, {'format': 'png'})])
+    with Bag(path) as bag:
+        assert [r.compressed for r in bag.images(['/c'])] == [True]
+
+
+def test_reading_leaves_a_bag_as_it_was(pairs, tmp_path):
+    path = write_bag(tmp_path / 'drive', drive(pairs), 'sqlite3')
+    before = {p: p.read_bytes() for p in Path(path).iterdir()}
+    with Bag(path) as bag:
+        list(bag.images([TOPIC]))
+    assert {p: p.read_bytes() for p in Path(path).iterdir()} == before

@@ -1,0 +1,154 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from recordings import drive, frames, write_bag
+
+from rtseg_models.errors import NotFound, UsageError
+from rtseg_ros.replay_ahead import ahead
+from rtseg_ros.replay_bag import main
+from rtseg_ros.replay_compare import compare_runs
+
+TOPIC, LABELS = '/camera/image_raw', '/camera/label'
+
+
+@pytest.fixture(scope='module')
+def runs(tiny_bundle, tmp_path_factory) -> tuple[Path, Path]:
+    """One bag through one bundle at two input sizes."""
+    folder = tmp_path_factory.mktemp('runs')
+    bag = write_bag(folder / 'drive', drive(frames(8)))
+    for name, size in (('a', '64x96'), ('b', '96x128')):
+        arguments = [bag, '--topic', TOPIC, '--model', tiny_bundle.path, '--ground-truth-topic', LABELS]
+        arguments += ['--out', folder / name, '--input-size', size]
+        assert CliRunner().invoke(main, list(map(str, arguments))).exit_code == 0
+    return folder / 'a', folder / 'b'
+
+
+def compared(a: Path, b: Path, out: Path) -> dict:
+    page = compare_runs(a, b, out)
+    assert '<script' not in page.read_text()
+    return json.loads((out / 'compare.json').read_text(), parse_constant=pytest.fail)
+
+
+def test_differences_are_those_of_the_reports(runs, tmp_path):
+    facts = compared(*runs, tmp_path / 'out')
+    one, two = (json.loads((r / 'report.json').read_text()) for r in runs)
+    assert facts['frames'] == facts['truth_frames'] == 8
+    assert facts['figures']['miou']['a'] == pytest.approx(one['miou'], abs=1e-12)
+    assert facts['figures']['miou']['delta'] == pytest.approx(two['miou'] - one['miou'], abs=1e-12)
+    for name, figure in facts['iou'].items():
+        assert (figure['a'], figure['b']) == (one['iou'][name], two['iou'][name])
+        if figure['interval']:
+            assert figure['interval'][0] <= figure['interval'][1]
+    assert 0 < facts['changed'] < 1
+    assert (
+        facts['changed'] == pytest.approx(sum(m['share'] for m in facts['moved']), abs=1e-9)
+        or len(facts['moved']) == 20
+    )
+
+
+def test_a_run_against_itself_differs_nowhere(runs, tmp_path):
+    facts = compared(runs[0], runs[0], tmp_path / 'out')
+    assert facts['changed'] == 0 and facts['moved'] == []
+    assert facts['figures']['miou']['interval'] == [0.0, 0.0]
+    assert 'equally good' in (tmp_path / 'out' / 'compare.html').read_text()
+
+
+def test_comparison_is_reproducible(runs, tmp_path):
+    assert compared(*runs, tmp_path / '1') == compared(*runs, tmp_path / '2')
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says():
+    from rtseg_ros.replay_compare import accuracy
+    from rtseg_ros.replay_runs import Run
+
+    rng = np.random.default_rng(4)
+    covered = 0
+    for _ in range(60):
+        parts = []
+        for right in (0.7, 0.75):
+            rows = {}
+            for i in range(60):
+                hits = int(rng.binomial(100, right))
+                rows['bag', 'mask', i, i] = {'confusion': [[0, 0, hits], [0, 1, 100 - hits], [1, 1, 100]]}
+            classes = [{'name': 'road'}, {'name': 'car'}]
+            parts.append(Run(Path(), {'classes': classes, 'iou': {'road': 0.5, 'car': 0.5}}, rows))
+        low, high = accuracy(*parts, list(parts[0].frames))['figures']['pixel_accuracy']['interval']
+        covered += low <= 0.025 <= high  # half of all pixels differ by 5 points
+    assert 50 <= covered <= 60
+
+
+def test_runs_without_a_common_frame_are_refused(runs, tiny_bundle, tmp_path):
+    other = write_bag(tmp_path / 'other', drive(frames(1)))
+    arguments = [other, '--topic', TOPIC, '--model', tiny_bundle.path, '--out', tmp_path / 'c']
+    assert CliRunner().invoke(main, list(map(str, arguments))).exit_code == 0
+    with pytest.raises(UsageError, match='no frame in common'):
+        compare_runs(runs[0], tmp_path / 'c', tmp_path / 'out')
+    with pytest.raises(NotFound, match=r'report\.json'):
+        compare_runs(runs[0], tmp_path, tmp_path / 'out')
+
+
+def test_several_models_in_one_pass_are_compared(tiny_bundle, tmp_path):
+    import shutil
+
+    shutil.copytree(tiny_bundle.path, tmp_path / 'second')
+    bag = write_bag(tmp_path / 'drive', drive(frames(3)))
+    models = ['--model', tiny_bundle.path, '--model', tmp_path / 'second']
+    result = CliRunner().invoke(main, list(map(str, [bag, '--topic', TOPIC, *models, '--out', tmp_path / 'out'])))
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / 'out' / 'compare' / 'compare.json').read_text())['changed'] == 0
+    for name in (tiny_bundle.name, 'second'):
+        assert (tmp_path / 'out' / name / 'report.html').is_file()
+
+
+def test_compare_command(runs, tmp_path):
+    arguments = ['--compare', str(runs[0]), str(runs[1]), '--out', str(tmp_path / 'out')]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    assert CliRunner().invoke(main, arguments).exit_code == 2  # never overwritten unasked
+
+
+def test_ahead_keeps_order_and_stays_within_its_depth():
+    made = []
+
+    def items():
+        for i in range(20):
+            made.append(i)
+            yield i
+
+    taken = []
+    for item in ahead(items(), 3):
+        taken.append(item)
+        assert len(made) <= len(taken) + 5  # three waiting, one in hand, one being made
+        time.sleep(0.002)
+    assert taken == list(range(20))
+
+
+def test_ahead_passes_errors_on_in_their_turn_and_ends_its_thread():
+    closed = threading.Event()
+
+    def items():
+        try:
+            yield 1
+            raise KeyError('late')
+        finally:
+            closed.set()
+
+    stream = ahead(items(), 2)
+    assert next(stream) == 1
+    with pytest.raises(KeyError):
+        next(stream)
+    assert closed.is_set()
+
+    endless = ahead(iter(int, 1), 2)
+    next(endless)
+    before = threading.active_count()
+    endless.close()
+    assert threading.active_count() == before - 1
