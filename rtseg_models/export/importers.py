@@ -3,7 +3,7 @@
 """Published checkpoints of four public repositories, under our names, with the facts that they were trained by.
 
 Rules turn a tensor's name in our network into its name in the repository. Every tensor of ours must be found, and every
-tensor of theirs used, training heads apart; whatever is missing or left over is an error that names it. Files are opened
+tensor of theirs used, training heads apart; what is missing or left over is an error that names it. Files are opened
 with ``weights_only=True``: nothing but tensors and plain data is read from a pickle.
 """
 

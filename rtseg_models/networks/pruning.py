@@ -126,7 +126,7 @@ def survivors(network: ContextNet, width: float) -> Dict[str, Tensor]:
 def mask(network: ContextNet, keep: Dict[str, Tensor]) -> None:
     """Silence, in place, every channel that its group does not keep: its output is zero, the shapes stay."""
     for layer in layers(network):
-        convolution, norm = network.get_submodule(layer.path)[:2]  # type: ignore[index]
+        convolution, norm = list(network.get_submodule(layer.path).children())[:2]
         dropped = torch.ones(convolution.out_channels, dtype=torch.bool)
         dropped[keep[layer.output]] = False
         for parameter in (convolution.weight, norm.weight, norm.bias):
