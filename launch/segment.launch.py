@@ -1,0 +1,132 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Starts the segmentation node and, where asked for, rviz and a bag.
+
+The parameter file comes first; an argument overrides it only when it is given.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List
+
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription
+from rtseg_ros.transport import make_room_for_images
+
+CONFIG = Path(__file__).resolve().parents[1] / 'config'
+NOT_GIVEN = ''
+SWITCH = [NOT_GIVEN, 'true', 'false']
+
+
+def argument(name: str, description: str, default: str = NOT_GIVEN, **more: Any) -> DeclareLaunchArgument:
+    """A launch argument; without a default the parameter file decides."""
+    return DeclareLaunchArgument(name, default_value=default, description=description, **more)
+
+
+def generate_launch_description() -> LaunchDescription:
+    """All arguments, then the processes that they describe."""
+    return LaunchDescription(
+        [
+            argument('model', 'Name of a shipped bundle, or path to a bundle.'),
+            argument('device', 'auto, cpu, cuda or cuda:N.'),
+            argument(
+                'backend',
+                'Runtime of the network.',
+                choices=[NOT_GIVEN, 'auto', 'torch', 'onnxruntime', 'openvino', 'tensorrt'],
+            ),
+            argument('precision', 'Arithmetic of the network.', choices=[NOT_GIVEN, 'auto', 'fp32', 'fp16', 'bf16']),
+            argument('image', 'Image topic; with cameras, its name below each camera.', default='image'),
+            argument('camera_info', 'CameraInfo topic; by default camera_info beside the image topic.'),
+            argument('image_transport', 'Type of the image topic.', choices=[NOT_GIVEN, 'raw', 'compressed']),
+            argument(
+                'image_reliability',
+                'Reliability of the image subscription.',
+                choices=[NOT_GIVEN, 'auto', 'best_effort', 'reliable'],
+            ),
+            argument('namespace', 'Namespace of the node.'),
+            argument('node_name', 'Name of the node; its outputs are below it.', default='segmentation'),
+            argument('params_file', 'Parameter file.', default=str(CONFIG / 'segment.yaml')),
+            argument('confidence_threshold', 'Pixels less confident than this are unlabelled, 0 to 1.'),
+            argument('output_size', 'Size of the outputs.', choices=[NOT_GIVEN, 'input', 'network']),
+            argument('use_sim_time', 'Follow /clock; true by default with a bag.', choices=SWITCH),
+            argument('autostart', 'Configure and activate without a lifecycle manager.', choices=SWITCH),
+            argument(
+                'log_level', 'Least severity to log.', 'info', choices=['debug', 'info', 'warn', 'error', 'fatal']
+            ),
+            argument('respawn', 'Start the node again when it dies.', 'false', choices=['true', 'false']),
+            argument('rviz', 'Start rviz2.', 'false', choices=['true', 'false']),
+            argument('rviz_config', 'Configuration of rviz2.', default=str(CONFIG / 'segment.rviz')),
+            argument('bag', 'Bag to play with its clock.'),
+            argument('bag_rate', 'Speed of the bag, as a factor.', default='1.0'),
+            argument('cameras', 'Camera names, separated by commas; empty: a single camera.'),
+            OpaqueFunction(function=start),
+        ]
+    )
+
+
+def start(context: LaunchContext) -> List[Any]:
+    """The processes, once the arguments are known."""
+
+    def value(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    actions: List[Any] = [
+        LogInfo(msg=make_room_for_images(context.environment)),
+        Node(
+            package='rtseg_ros',
+            executable='segmentation_node',
+            name=value('node_name'),
+            namespace=value('namespace'),
+            parameters=[value('params_file'), overrides(value)],
+            remappings=remappings(value),
+            arguments=['--ros-args', '--log-level', value('log_level')],
+            respawn=value('respawn') == 'true',
+            respawn_delay=1.0,
+            output='screen',
+        ),
+    ]
+    if value('bag'):
+        actions.append(
+            ExecuteProcess(
+                cmd=['ros2', 'bag', 'play', value('bag'), '--clock', '--rate', value('bag_rate')], output='screen'
+            )
+        )
+    if value('rviz') == 'true':
+        actions.append(Node(package='rviz2', executable='rviz2', arguments=['-d', value('rviz_config')]))
+    return actions
+
+
+def overrides(value: Any) -> Dict[str, Any]:
+    """Parameters for the arguments that were given."""
+    texts = ('model', 'device', 'backend', 'precision', 'image_transport', 'image_reliability', 'output_size')
+    found: Dict[str, Any] = {name: value(name) for name in texts if value(name)}
+    if value('confidence_threshold'):
+        found['confidence_threshold'] = float(value('confidence_threshold'))
+    if value('autostart'):
+        found['autostart'] = value('autostart') == 'true'
+    if value('use_sim_time') or value('bag'):
+        found['use_sim_time'] = value('use_sim_time') != 'false'
+    if value('cameras'):
+        found['cameras'] = camera_names(value)
+    return found
+
+
+def remappings(value: Any) -> List[Any]:
+    """From the node's input names to the topics that were given."""
+    names = camera_names(value)
+    image = value('image')
+    found = [(f'{name}/image', f'{name}/{image}') for name in names] if names else [('image', image)]
+    compressed = [(f'{before}/compressed', f'{after}/compressed') for before, after in found]
+    if value('camera_info'):
+        info = value('camera_info')
+        found += [(f'{name}/camera_info', f'{name}/{info}') for name in names] if names else [('camera_info', info)]
+    return [pair for pair in found + compressed if pair[0] != pair[1]]
+
+
+def camera_names(value: Any) -> List[str]:
+    """The names in the argument ``cameras``."""
+    return [name.strip() for name in value('cameras').split(',') if name.strip()]

@@ -1,0 +1,200 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The launch files and ``config/``; in place of the launch stack, stand-ins record what would be started."""
+
+import ast
+import importlib.util
+import json
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from rtseg_models.labels import CAMVID
+from rtseg_ros.parameters import PARAMETERS
+from rtseg_ros.transport import PROFILE, PROFILE_VARIABLES, make_room_for_images
+
+ROOT = Path(__file__).resolve().parents[2]
+LAUNCH_FILES = sorted((ROOT / 'launch').glob('*.launch.py'))
+SEGMENT_ARGUMENTS = [
+    'model', 'device', 'backend', 'precision', 'image', 'camera_info', 'image_transport', 'image_reliability',
+    'namespace', 'node_name', 'params_file', 'confidence_threshold', 'output_size', 'use_sim_time', 'autostart',
+    'log_level', 'respawn', 'rviz', 'rviz_config', 'bag', 'bag_rate', 'cameras',
+]  # fmt: skip
+
+
+class Recorded:
+    """Stands in for an action: remembers how it was made."""
+
+    def __init__(self, *args, **options):
+        self.args, self.options = args, options
+
+
+class Argument(Recorded):
+    @property
+    def name(self):
+        return self.args[0]
+
+
+class Configuration(Recorded):
+    def perform(self, context):
+        return context.launch_configurations[self.args[0]]
+
+
+@pytest.fixture
+def stand_ins(monkeypatch):
+    """Modules launch and launch_ros whose actions only remember."""
+    kinds = {
+        name: type(name, (Recorded,), {})
+        for name in ('ExecuteProcess', 'IncludeLaunchDescription', 'LogInfo', 'OpaqueFunction', 'Shutdown', 'Node')
+    }
+    modules = {
+        'launch': {'LaunchDescription': list, 'LaunchContext': object},
+        'launch.actions': {'DeclareLaunchArgument': Argument, **kinds},
+        'launch.substitutions': {'LaunchConfiguration': Configuration},
+        'launch.launch_description_sources': {'PythonLaunchDescriptionSource': Recorded},
+        'launch_ros': {},
+        'launch_ros.actions': {'Node': kinds['Node']},
+    }
+    for name, contents in modules.items():
+        module = ModuleType(name)
+        vars(module).update(contents)
+        monkeypatch.setitem(sys.modules, name, module)
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.name.replace('.', '_'), path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def started(**given):
+    """The actions that segment.launch.py starts with these arguments."""
+    module = load(ROOT / 'launch' / 'segment.launch.py')
+    declared = {a.name: a for a in module.generate_launch_description() if isinstance(a, Argument)}
+    values = {name: given.pop(name, a.options['default_value']) for name, a in declared.items()}
+    assert not given
+    return module.start(SimpleNamespace(launch_configurations=values, environment={}))
+
+
+def node_of(actions):
+    return next(a.options for a in actions if type(a).__name__ == 'Node' and a.options['package'] == 'rtseg_ros')
+
+
+@pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda p: p.name)
+def test_launch_files_only_declare(path):
+    tree = ast.parse(path.read_text())
+    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    imported = {a.name for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names}
+    modules = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert not (names | imported | modules) & {'eval', 'exec', 'subprocess', 'socket', 'urllib', 'requests', 'os'}
+
+
+@pytest.mark.usefixtures('stand_ins')
+def test_segment_shows_every_argument_with_a_description():
+    actions = load(ROOT / 'launch' / 'segment.launch.py').generate_launch_description()
+    arguments = [a for a in actions if isinstance(a, Argument)]
+    assert [a.name for a in arguments] == SEGMENT_ARGUMENTS
+    assert all(a.options['description'] for a in arguments)
+    for a in arguments:
+        choices = PARAMETERS[a.name].choices if a.name in PARAMETERS else ()
+        if choices and a.name != 'device':  # cuda:N is no fixed choice
+            assert a.options['choices'] == ['', *choices]
+
+
+@pytest.mark.usefixtures('stand_ins')
+def test_arguments_override_the_parameter_file_only_when_given():
+    node = node_of(started())
+    assert node['parameters'] == [str(ROOT / 'config' / 'segment.yaml'), {}]
+    assert node['remappings'] == []
+    node = node_of(started(confidence_threshold='0.5', autostart='false', image='/front/image_raw', respawn='true'))
+    assert node['parameters'][1] == {'confidence_threshold': 0.5, 'autostart': False}
+    assert ('image', '/front/image_raw') in node['remappings']
+    assert ('image/compressed', '/front/image_raw/compressed') in node['remappings']
+    assert node['respawn'] is True
+
+
+@pytest.mark.usefixtures('stand_ins')
+def test_a_bag_brings_its_clock_and_cameras_their_topics():
+    actions = started(bag='drive', cameras='left, right', image='image_raw')
+    node = node_of(actions)
+    assert node['parameters'][1] == {'use_sim_time': True, 'cameras': ['left', 'right']}
+    assert ('left/image', 'left/image_raw') in node['remappings']
+    player = next(a for a in actions if type(a).__name__ == 'ExecuteProcess')
+    assert player.options['cmd'] == ['ros2', 'bag', 'play', 'drive', '--clock', '--rate', '1.0']
+
+
+@pytest.mark.usefixtures('stand_ins')
+@pytest.mark.parametrize('name', ['multi_camera', 'replay'])
+def test_the_other_launch_files_include_segment_and_pass_on_what_it_knows(name):
+    actions = load(ROOT / 'launch' / f'{name}.launch.py').generate_launch_description()
+    include = next(a for a in actions if type(a).__name__ == 'IncludeLaunchDescription')
+    assert Path(include.args[0].args[0]).name == 'segment.launch.py'
+    passed = dict(include.options['launch_arguments'])
+    assert set(passed) <= set(SEGMENT_ARGUMENTS)
+    assert {a.name for a in actions if isinstance(a, Argument)} >= {
+        n for n, v in passed.items() if not isinstance(v, str)
+    }
+
+
+def test_the_real_launch_stack_reads_the_files():
+    launch = pytest.importorskip('launch', reason='the ROS launch stack is not installed')
+    pytest.importorskip('launch_ros', reason='the ROS launch stack is not installed')
+    for path in LAUNCH_FILES:
+        description = load(path).generate_launch_description()
+        assert isinstance(description, launch.LaunchDescription)
+        assert {a.name for a in description.get_launch_arguments()} >= set(SEGMENT_ARGUMENTS)
+
+
+def test_transport_profile_is_chosen_unless_the_user_chose(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    environment = {}
+    assert PROFILE in make_room_for_images(environment)
+    assert Path(environment[PROFILE_VARIABLES[0]]).is_file()
+    environment = {'ROS_DISTRO': 'humble'}
+    make_room_for_images(environment)
+    assert PROFILE_VARIABLES[1] in environment
+    for chosen in ({'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA'}, {'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}):
+        environment = dict(chosen)
+        assert next(iter(chosen.values())) in make_room_for_images(environment)
+        assert environment == chosen
+
+
+def test_transport_profile_has_room_for_large_images():
+    root = ElementTree.parse(ROOT / 'config' / PROFILE).getroot()
+    space = {'f': root.tag[1 : root.tag.index('}')]}
+    sizes = {
+        n.tag.rpartition('}')[2]: int(n.text)
+        for n in root.findall('.//f:transport_descriptor/*', space)
+        if n.text.isdigit()
+    }
+    assert sizes == {'segment_size': 64 << 20, 'maxMessageSize': 16 << 20}
+    assert root.find('.//f:useBuiltinTransports', space).text == 'false'
+
+
+def test_policy_and_layout_are_well_formed_and_name_our_topics():
+    policy = ElementTree.parse(ROOT / 'config' / 'sros2_policy.xml').getroot()
+    published = {t.text for t in policy.findall('.//topics[@publish="ALLOW"]/topic')}
+    assert {'~/mask', '~/class_map', '/diagnostics'} <= published
+    layout = json.loads((ROOT / 'config' / 'foxglove_layout.json').read_text())
+    text = json.dumps(layout)
+    assert '/segmentation/overlay' in text
+    assert '/segmentation/color_mask' in text
+
+
+def test_nav2_layer_names_classes_of_the_bundle_and_the_tutorials_topics():
+    text = (ROOT / 'config' / 'nav2_semantic_layer.yaml').read_text()
+    for topic in ('mask', 'confidence', 'label_info', 'points'):
+        assert f'/segmentation/{topic}' in text
+    named = [
+        name
+        for line in text.splitlines()
+        if 'classes:' in line
+        for name in ast.literal_eval(line.split(':', 1)[1].strip())
+    ]
+    assert named
+    assert set(named) <= set(CAMVID.names)
+    assert len(named) == len(set(named))
