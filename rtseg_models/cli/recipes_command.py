@@ -22,10 +22,20 @@ def command(json_path: Optional[Path]) -> None:
     if json_path is not None:
         write_json(json_path, [asdict(r) for r in RECIPES.values()])
         return
-    table = Table('recipe', 'network', 'dataset', 'epochs', 'batch', 'rate', 'crop', 'rendered', title='Recipes')
+    table = Table(
+        'recipe', 'stages', 'epochs', 'batch', 'optimiser', 'rate', 'schedule', 'crop', 'source', title='Recipes'
+    )
     for r in RECIPES.values():
-        crop = f'{r.crop[0]}x{r.crop[1]}'
+        stages = [stage for _, stage in r.stages()]
         table.add_row(
-            r.name, r.network, r.dataset, str(r.epochs), str(r.batch), str(r.lr), crop, f'{100 * r.street_share:.0f} %'
+            r.name,
+            str(len(stages)),
+            ' + '.join(str(s.epochs) for s in stages),
+            str(r.batch),
+            r.optimiser,
+            f'{r.lr:g}',
+            r.schedule,
+            f'{r.crop[0]}x{r.crop[1]}',
+            r.source,
         )
     console.print(table)

@@ -4,23 +4,30 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, List, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 import click
+import numpy as np
 
-from ..datasets import open_dataset
+from ..bundle import Bundle, load_bundle
+from ..datasets import Dataset, open_checked
+from ..datasets.check import inspect
+from ..datasets.sample import Joined, hold_out
 from ..export.checkpoint import bundle_from_checkpoint, measure
-from ..training.loop import train
-from ..training.recipes import RECIPES, Recipe
+from ..labels import CAMVID
+from ..training.checkpoint import read_checkpoint
+from ..training.fit import Data, train, world
+from ..training.recipe import Recipe, with_settings
+from ..training.recipes import RECIPES
+from ..training.report import write_class_table, write_configuration, write_curves
 from ..training.street_frames import rendered_samples
 from .output import console, progress
 
 
 @click.command('train')
-@click.argument('recipe', type=click.Choice(list(RECIPES)))
+@click.argument('recipe', type=click.Choice(list(RECIPES)), metavar='RECIPE')
 @click.option('--root', required=True, type=click.Path(path_type=Path), help='Folder of the dataset.')
 @click.option('--out', required=True, type=click.Path(path_type=Path), help='Folder for checkpoints and the bundle.')
 @click.option('--set', 'settings', multiple=True, metavar='KEY=VALUE', help='Change a field of the recipe; repeatable.')
@@ -29,38 +36,55 @@ from .output import console, progress
 def command(
     recipe: str, root: Path, out: Path, settings: Tuple[str, ...], start_from: Optional[Path], resume: bool
 ) -> None:
-    """Train RECIPE and write OUT/bundle, measured on the val split."""
-    chosen = with_settings(RECIPES[recipe], list(settings))
-    data = open_dataset(chosen.dataset, root, 'train')
-    with progress('rendering') as advance:
-        street = rendered_samples(chosen.street_frames, chosen.seed, advance)
-    checkpoint = train(
-        chosen, data, out, street=street, start_from=start_from, resume=resume, log=lambda line: console.print(line)
-    )
-    bundle = bundle_from_checkpoint(checkpoint, out / 'bundle', sizes=[(360, 480), (512, 1024)])
-    with progress('measuring') as advance:
-        bundle = measure(bundle, open_dataset(chosen.dataset, root, 'val'), 'val', advance)
-    console.print(f'{bundle.path}: mIoU {bundle.card.miou["val"]:.4f} on val')
+    """Train RECIPE (see: rtseg recipes) and write OUT/bundle, measured on the val split.
+
+    Under torchrun, the processes share each batch.
+    """
+    chosen = with_settings(RECIPES[recipe], settings)
+    data, measured = _prepared(chosen, root)
+    first = world()['rank'] == 0
+    if chosen.street_frames:
+        with progress('rendering') as advance:
+            data = replace(data, street=rendered_samples(chosen.street_frames, chosen.seed, advance))
+    checkpoint = train(chosen, data, out, start_from=start_from, resume=resume, log=lambda line: console.print(line, soft_wrap=True))
+    if first:
+        write_configuration(chosen, data.train.class_set, data.counts, len(data.train), out)
+        _write_results(chosen, checkpoint, measured, out)
 
 
-def with_settings(recipe: Recipe, settings: List[str]) -> Recipe:
-    """The recipe with ``key=value`` pairs applied, values as JSON; a usage error lists the fields."""
-    known = {f.name for f in dataclasses.fields(Recipe)} - {'name'}
-    changes: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition('=')
-        if key not in known or not equals:
-            raise click.UsageError(f'--set {setting!r}: expected KEY=VALUE with a key among {", ".join(sorted(known))}')
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        expected = getattr(recipe, key)
-        if isinstance(expected, float) and isinstance(value, int):
-            value = float(value)
-        if isinstance(expected, tuple) and isinstance(value, list):
-            value = tuple(value)
-        if type(value) is not type(expected):
-            raise click.UsageError(f'--set {setting!r}: {key} is a {type(expected).__name__}, such as {expected!r}')
-        changes[key] = value
-    return dataclasses.replace(recipe, **changes)
+def _prepared(recipe: Recipe, root: Path) -> Tuple[Data, Dict[str, Dataset]]:
+    """The checked training data, and what the bundle is measured on, by name."""
+    splits = dict.fromkeys([*recipe.splits, 'val'])
+    opened, counts = open_checked(recipe.dataset, root, list(splits))
+    parts = [opened[s] for s in recipe.splits]
+    learnt: Dataset = parts[0] if len(parts) == 1 else Joined(parts)
+    total = np.sum([counts[s] for s in recipe.splits], axis=0)
+    measured = {'val': opened['val']}
+    if recipe.hold_out:
+        learnt, measured['held_out_drive'] = hold_out(learnt, recipe.hold_out)
+        total, _ = inspect(learnt)
+    if recipe.street_frames and learnt.class_set != CAMVID:
+        raise click.UsageError(
+            f'street_frames is {recipe.street_frames}; rendered frames have the classes of CamVid only'
+        )
+    return Data(learnt, total, val=opened['val']), measured
+
+
+def _write_results(recipe: Recipe, checkpoint: Path, measured: Dict[str, Dataset], out: Path) -> None:
+    """Bundle with its figures, curves and the table per class."""
+    stages = [name for name, _ in recipe.stages()]
+    histories = {name: read_checkpoint(out / name / 'last.pt')['history'] for name in stages}
+    write_curves(histories, recipe.name, out)
+    bundle = _bundle(checkpoint, out)
+    for name, data in measured.items():
+        with progress(f'measuring {name}') as advance:
+            bundle = measure(bundle, data, name, advance)
+    write_class_table(bundle.card.origin['iou'], bundle.card.miou, out)
+    figures = ', '.join(f'{k} {v:.4f}' for k, v in bundle.card.miou.items())
+    console.print(f'{bundle.path}: mIoU {figures}')
+
+
+def _bundle(checkpoint: Path, out: Path) -> Bundle:
+    """The bundle of this checkpoint; the one that a resumed run finds finished is kept."""
+    target = out / 'bundle'
+    return load_bundle(str(target)) if target.exists() else bundle_from_checkpoint(checkpoint, target)

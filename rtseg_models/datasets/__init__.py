@@ -5,20 +5,54 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, Dict
+from typing import Callable, Dict, List, Sequence, Tuple
 
+import numpy as np
+
+from ..errors import BundleError, NotFound, RtsegError
 from .camvid import CamVid
+from .check import inspect, listed, lonely_files
+from .cityscapes import Cityscapes, CityscapesCoarse
+from .folder import Folder
 from .sample import Dataset, Sample
 from .synthetic import Synthetic
 
-DATASETS: Dict[str, Callable[[Path, str], Dataset]] = {'camvid': CamVid, 'synthetic': Synthetic}
+DATASETS: Dict[str, Callable[[Path, str], Dataset]] = {
+    'camvid': CamVid,
+    'cityscapes': Cityscapes,
+    'cityscapes_coarse': CityscapesCoarse,
+    'folder': Folder,
+    'synthetic': Synthetic,
+}
 
 
 def open_dataset(name: str, root: Path, split: str) -> Dataset:
-    """Dataset by name; ValueError lists the known ones."""
+    """Dataset by name; ValueError lists the known ones, NotFound the files without a partner."""
     if name not in DATASETS:
         raise ValueError(f'unknown dataset {name!r}; known: {", ".join(sorted(DATASETS))}')
-    return DATASETS[name](root, split)
+    data = DATASETS[name](root, split)
+    lonely = lonely_files(data)
+    if lonely:
+        raise NotFound(f'{name} in {root}, files without a partner:\n  {listed(lonely)}')
+    return data
 
 
-__all__ = ['DATASETS', 'Dataset', 'Sample', 'open_dataset']
+def open_checked(name: str, root: Path, splits: Sequence[str]) -> Tuple[Dict[str, Dataset], Dict[str, np.ndarray]]:
+    """Splits of a dataset, checked whole, and their pixels per class; BundleError lists every fault of all of them."""
+    opened: Dict[str, Dataset] = {}
+    counts: Dict[str, np.ndarray] = {}
+    faults: List[str] = []
+    for split in splits:
+        try:
+            opened[split] = DATASETS[name](root, split)
+        except RtsegError as error:
+            faults.append(str(error))
+            continue
+        counts[split], found = inspect(opened[split])
+        faults += found
+    if faults:
+        raise BundleError(f'{name} in {root} cannot be used, {len(faults)} faults:\n  {listed(faults)}')
+    return opened, counts
+
+
+__all__ = ['DATASETS', 'Dataset', 'Sample', 'open_checked', 'open_dataset']

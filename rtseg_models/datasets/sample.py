@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, NamedTuple, Protocol
+from typing import Dict, List, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 import cv2
 import numpy as np
 
-from ..errors import BundleError, NotFound
+from ..errors import BundleError, ConfigurationError, NotFound
 from ..labels import ClassSet
 
 
@@ -32,6 +32,72 @@ class Dataset(Protocol):
     def __getitem__(self, index: int) -> Sample: ...
 
 
+class PairedFiles:
+    """A dataset of image files, each with a label file; ``lonely`` lists the files that have no partner."""
+
+    def __init__(self, class_set: ClassSet, images: Dict[str, Path], labels: Dict[str, Path]) -> None:
+        self.class_set = class_set
+        self.names: List[str] = sorted(images.keys() & labels.keys())
+        self.pairs: List[Tuple[Path, Path]] = [(images[n], labels[n]) for n in self.names]
+        self.lonely = [f'{images[n]}: no label image' for n in sorted(images.keys() - labels.keys())]
+        self.lonely += [f'{labels[n]}: no image' for n in sorted(labels.keys() - images.keys())]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        image, label = self.pairs[index]
+        return Sample(self.names[index], read_rgb(image), self.ids(read_label(label), label))
+
+    def ids(self, label: np.ndarray, path: Path) -> np.ndarray:
+        """Class ids of what a label file holds; the same numbers unless a dataset says otherwise."""
+        return label
+
+
+class Subset:
+    """Some samples of a dataset."""
+
+    def __init__(self, data: Dataset, indices: Sequence[int]) -> None:
+        self.data, self.indices, self.class_set = data, list(indices), data.class_set
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.data[self.indices[index]]
+
+
+def hold_out(data: Dataset, beginning: str) -> Tuple[Dataset, Dataset]:
+    """The samples whose name does not start with ``beginning``, and those whose name does.
+
+    NotFound where one of the two is empty: a drive that is not there cannot be held out.
+    """
+    if not isinstance(data, PairedFiles):
+        raise ConfigurationError(f'hold_out is {beginning!r}; only datasets of files have names to hold out by')
+    held = [i for i, name in enumerate(data.names) if name.startswith(beginning)]
+    kept = [i for i, name in enumerate(data.names) if not name.startswith(beginning)]
+    if not held or not kept:
+        raise NotFound(f'hold_out is {beginning!r}: {len(held)} of {len(data)} sample names start so')
+    return Subset(data, kept), Subset(data, held)
+
+
+class Joined:
+    """Several datasets of one class set, one after another."""
+
+    def __init__(self, parts: Sequence[Dataset]) -> None:
+        self.parts, self.class_set = list(parts), parts[0].class_set
+
+    def __len__(self) -> int:
+        return sum(len(p) for p in self.parts)
+
+    def __getitem__(self, index: int) -> Sample:
+        for part in self.parts:
+            if index < len(part):
+                return part[index]
+            index -= len(part)
+        raise IndexError(f'sample {index} past the end')
+
+
 def read_rgb(path: Path) -> np.ndarray:
     """Image file to rgb (H,W,3) uint8; NotFound or BundleError with the path."""
     bgr = _read(path, cv2.IMREAD_COLOR)
@@ -49,7 +115,11 @@ def read_label(path: Path) -> np.ndarray:
 def _read(path: Path, flags: int) -> np.ndarray:
     if not path.is_file():
         raise NotFound(f'{path}: no such file')
-    image = cv2.imread(str(path), flags)
+    data = path.read_bytes()
+    if data.startswith(b'\x89PNG') and b'IEND' not in data[-64:]:
+        # OpenCV would decode the rows that are there and leave the others black.
+        raise BundleError(f'{path}: a truncated PNG, {len(data)} bytes without an end')
+    image: Optional[np.ndarray] = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if image is None:
         raise BundleError(f'{path}: not an image that can be decoded')
     return image

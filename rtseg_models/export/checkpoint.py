@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Callable, Optional, Sequence
 
 import numpy as np
 import torch
@@ -20,34 +19,17 @@ from ..card import Card, Size
 from ..datasets.sample import Dataset
 from ..engine import Pipeline
 from ..engine.backends import Options, installed
-from ..errors import BundleError, NotFound
 from ..evaluation import evaluate
-from ..labels import class_set
 from ..networks import build_network
+from ..training.checkpoint import read_checkpoint
 from .bundle_writer import write_bundle
-
-KEYS = ('ema', 'epoch', 'minutes', 'recipe', 'class_set', 'hardware', 'lineage')
-
-
-def read_checkpoint(path: Path) -> Dict[str, Any]:
-    """The contents of a checkpoint, tensors and plain data only; NotFound or BundleError in one sentence."""
-    if not path.is_file():
-        raise NotFound(f'{path}: no such checkpoint')
-    try:
-        state: Dict[str, Any] = torch.load(path, weights_only=True, map_location='cpu')
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise BundleError(f'{path}: not a checkpoint that can be read: {str(error).splitlines()[0]}') from error
-    missing = [k for k in KEYS if not isinstance(state, dict) or k not in state]
-    if missing:
-        raise BundleError(f'{path}: not a checkpoint of rtseg train: {", ".join(missing)} missing')
-    return state
 
 
 def bundle_from_checkpoint(path: Path, out: Path, *, sizes: Sequence[Size] = ()) -> Bundle:
     """Write the averaged weights of a checkpoint as a bundle at ``out``, figures not yet measured."""
     state = read_checkpoint(path)
     recipe = json.loads(state['recipe'])
-    classes = class_set(state['class_set'])
+    classes = state['class_set']
     network = build_network(recipe['network'], len(classes), **recipe['network_args'])
     network.load_state_dict({k: v for k, v in state['ema'].items() if not k.startswith('aux_heads.')})
     card = Card(
@@ -64,7 +46,7 @@ def bundle_from_checkpoint(path: Path, out: Path, *, sizes: Sequence[Size] = ())
         dataset=classes.name,
         licence='Apache-2.0',
         origin={
-            'trained_on': ['train'],
+            'trained_on': list(state['trained_on']),
             'recipe': recipe,
             'epochs': state['epoch'],
             'started_from': state['lineage'],

@@ -1,79 +1,158 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Random views of labelled images: one affine warp, then colour, blur and noise."""
+"""Random views of labelled images on the training device: one affine warp, then colour, blur and noise.
+
+The numbers are drawn on the host from a generator that the caller derives from seed, epoch, step and place in the
+batch, so a view is the same on any device and in any number of processes; kornia only applies them.
+"""
 
 from __future__ import annotations
 
-from typing import Tuple
+from dataclasses import dataclass
+from typing import List, Sequence, Tuple
 
-import cv2
+import kornia
 import numpy as np
+import torch
+from torch import Tensor
 
-from .recipes import Recipe
+from .recipe import Recipe
+
+BLUR_KERNEL = 7  # pixels; holds a standard deviation of 1.6
 
 
-def random_view(
-    rgb: np.ndarray, label: np.ndarray, ignore_id: int, recipe: Recipe, rng: np.random.Generator
-) -> Tuple[np.ndarray, np.ndarray]:
-    """A random crop (h,w,3) uint8 of the image stretched to the recipe's input size, and its labels.
+@dataclass(frozen=True)
+class View:
+    """One view. ``image`` and ``label`` (2,3) map source pixel indices (x, y, 1) to the crop's and its labels'."""
 
-    Scale, aspect, flip and crop are one warp, so image and label are each sampled once; the labels come out at
-    ``loss_stride`` of the crop, nearest neighbour, and hold ``ignore_id`` outside the image.
+    image: np.ndarray
+    label: np.ndarray
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    gamma: float
+    cast: Tuple[float, float, float]
+    blur_sigma: float  # 0 = none
+    noise_sigma: float
+    noise_seed: int
+
+
+def draw_view(size: Tuple[int, int], recipe: Recipe, rng: np.random.Generator) -> View:
+    """A random view of an image of ``size`` (H, W) that is stretched to the recipe's input size.
+
+    As many numbers are drawn whatever the recipe, so that switching one change off leaves the others as they are.
     """
+    log_scale = rng.uniform(*np.log(recipe.scale))
+    chosen = rng.integers(max(len(recipe.scales), 1))
+    scale = recipe.scales[chosen] if recipe.scales else np.exp(log_scale)
+    sy = scale * recipe.input_size[0] / size[0]
+    sx = scale * np.exp(rng.uniform(-1, 1) * recipe.aspect) * recipe.input_size[1] / size[1]
     crop_h, crop_w = recipe.crop
-    scale = np.exp(rng.uniform(*np.log(recipe.scale)))
-    sy = scale * recipe.input_size[0] / rgb.shape[0]
-    sx = scale * np.exp(rng.uniform(-recipe.aspect, recipe.aspect)) * recipe.input_size[1] / rgb.shape[1]
-    top = _offset(rgb.shape[0] * sy, crop_h, rng)
-    left = _offset(rgb.shape[1] * sx, crop_w, rng)
-    flip = rng.random() < 0.5
-    image = cv2.warpAffine(
-        rgb,
-        _matrix(sx, sy, left, top, 1, flip, crop_w),
-        (crop_w, crop_h),
-        flags=cv2.INTER_LINEAR,
-        borderValue=tuple(255 * m for m in recipe.mean),
+    top = _offset(size[0] * sy, crop_h, rng) + rng.integers(-recipe.shift, recipe.shift + 1)
+    left = _offset(size[1] * sx, crop_w, rng) + rng.integers(-recipe.shift, recipe.shift + 1)
+    turn = np.deg2rad(rng.uniform(-1, 1) * recipe.rotation)
+    flip = rng.random() < recipe.flip
+    matrix = _translate(-left, -top) @ np.diag([sx, sy, 1.0]) @ _translate(0.5, 0.5)
+    rotate = np.array([[np.cos(turn), -np.sin(turn), 0.0], [np.sin(turn), np.cos(turn), 0.0], [0.0, 0.0, 1.0]])
+    matrix = _translate(crop_w / 2, crop_h / 2) @ rotate @ _translate(-crop_w / 2, -crop_h / 2) @ matrix
+    if flip:
+        matrix = np.array([[-1.0, 0.0, crop_w], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]) @ matrix
+    to_index = _translate(-0.5, -0.5)
+    label_h, label_w = label_size(recipe)
+    shrink = np.diag([label_w / crop_w, label_h / crop_h, 1.0])
+    colour = rng.uniform(-1, 1, 8)
+    blurred, sigma = rng.random() < recipe.blur, rng.uniform(0.4, 1.6)
+    return View(
+        image=(to_index @ matrix)[:2],
+        label=(to_index @ shrink @ matrix)[:2],
+        brightness=float(colour[0] * recipe.brightness),
+        contrast=float(1 + colour[1] * recipe.contrast),
+        saturation=float(1 + colour[2] * recipe.saturation),
+        hue=float(colour[3] * recipe.hue),
+        gamma=float(np.exp(colour[4] * recipe.gamma)),
+        cast=(
+            float(1 + colour[5] * recipe.cast),
+            float(1 + colour[6] * recipe.cast),
+            float(1 + colour[7] * recipe.cast),
+        ),
+        blur_sigma=float(sigma) if blurred else 0.0,
+        noise_sigma=float(rng.uniform(0, 1) * recipe.noise / 255.0),
+        noise_seed=int(rng.integers(2**62)),
     )
-    stride = recipe.loss_stride
-    ids = cv2.warpAffine(
-        label,
-        _matrix(sx, sy, left, top, stride, flip, crop_w),
-        (crop_w // stride, crop_h // stride),
-        flags=cv2.INTER_NEAREST,
-        borderValue=ignore_id,
-    )
-    return _recolour(image, recipe, rng), ids
+
+
+def label_size(recipe: Recipe) -> Tuple[int, int]:
+    """Size (H, W) of the labels that the loss is taken on."""
+    return max(1, round(recipe.crop[0] * recipe.label_scale)), max(1, round(recipe.crop[1] * recipe.label_scale))
+
+
+def apply_views(
+    rgbs: Sequence[Tensor], labels: Sequence[Tensor], views: Sequence[View], recipe: Recipe, ignore_id: int
+) -> Tuple[Tensor, Tensor]:
+    """Crops (N,3,h,w) float32 in 0..255 and their labels (N,h',w') int64, on the device of the sources.
+
+    Sources are rgb (3,H,W) and ids (H,W), both uint8, of any sizes. Image and label are each sampled once, the label
+    at the nearest pixel; outside the source the image holds the recipe's mean and the label ``ignore_id``.
+    """
+    device = rgbs[0].device
+    mean = torch.tensor(recipe.mean, device=device).view(1, 3, 1, 1)
+    images: List[Tensor] = []
+    ids: List[Tensor] = []
+    for rgb, label, view in zip(rgbs, labels, views):
+        x = rgb[None].float() / 255.0 - mean  # what lies outside is zero, which is the mean
+        images.append(_warp(x, view.image, recipe.crop, 'bilinear') + mean)
+        y = label[None, None].float() - ignore_id
+        ids.append(_warp(y, view.label, label_size(recipe), 'nearest') + ignore_id)
+    crops = _recolour(torch.cat(images), views)
+    return crops.clamp(0.0, 1.0) * 255.0, torch.cat(ids)[:, 0].round().long()
+
+
+def _warp(x: Tensor, matrix: np.ndarray, size: Tuple[int, int], mode: str) -> Tensor:
+    affine = torch.from_numpy(matrix).to(x.device, torch.float32)[None]
+    warped: Tensor = kornia.geometry.transform.warp_affine(x, affine, size, mode=mode, align_corners=True)
+    return warped
+
+
+def _recolour(x: Tensor, views: Sequence[View]) -> Tensor:
+    """Colour, blur and noise on crops (N,3,h,w) in 0..1; a change that no view asks for is skipped."""
+
+    def per_view(values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=x.device)
+
+    enhance = kornia.enhance
+    if any(v.saturation != 1 for v in views):
+        x = enhance.adjust_saturation_with_gray_subtraction(x, per_view([v.saturation for v in views]))
+    if any(v.hue != 0 for v in views):
+        x = enhance.adjust_hue(x.clamp(0.0, 1.0), per_view([v.hue for v in views]))
+    if any(v.contrast != 1 for v in views):
+        x = enhance.adjust_contrast_with_mean_subtraction(x, per_view([v.contrast for v in views]))
+    if any(v.cast != (1, 1, 1) for v in views):
+        x = x * torch.tensor([v.cast for v in views], device=x.device).view(-1, 3, 1, 1)
+    if any(v.brightness != 0 for v in views):
+        x = enhance.adjust_brightness(x, per_view([v.brightness for v in views]))
+    if any(v.gamma != 1 for v in views):
+        x = enhance.adjust_gamma(x.clamp(0.0, 1.0), per_view([v.gamma for v in views]))
+    blurred = [i for i, v in enumerate(views) if v.blur_sigma > 0]
+    if blurred:
+        sigma = per_view([views[i].blur_sigma for i in blurred])[:, None].expand(-1, 2)
+        x = x.clone()
+        x[blurred] = kornia.filters.gaussian_blur2d(x[blurred], BLUR_KERNEL, sigma)
+    if any(v.noise_sigma > 0 for v in views):
+        generator = torch.Generator(x.device)
+        grain = [
+            torch.randn(x.shape[-2:], generator=generator.manual_seed(v.noise_seed), device=x.device) * v.noise_sigma
+            for v in views
+        ]
+        x = x + torch.stack(grain)[:, None]
+    return x
 
 
 def _offset(length: float, crop: int, rng: np.random.Generator) -> float:
-    """Where the crop starts: anywhere inside a longer image, centred at random on a shorter one."""
+    """Where the crop starts: anywhere inside a longer image, anywhere round a shorter one."""
     slack = length - crop
-    return rng.uniform(min(slack, 0.0), max(slack, 0.0))
+    return float(rng.uniform(min(slack, 0.0), max(slack, 0.0)))
 
 
-def _matrix(sx: float, sy: float, left: float, top: float, stride: int, flip: bool, crop_w: int) -> np.ndarray:
-    """Affine map (2,3) from source pixel indices to output pixel indices, pixel centres at half-integers."""
-    ax, bx = sx / stride, (0.5 * sx - left) / stride - 0.5
-    ay, by = sy / stride, (0.5 * sy - top) / stride - 0.5
-    if flip:
-        ax, bx = -ax, crop_w / stride - 1 - bx
-    return np.array([[ax, 0.0, bx], [0.0, ay, by]])
-
-
-def _recolour(rgb: np.ndarray, recipe: Recipe, rng: np.random.Generator) -> np.ndarray:
-    """Brightness, contrast, saturation, colour cast, gamma, blur and noise."""
-    c = recipe.colour
-    x = rgb.astype(np.float32) * (1.0 / 255.0)
-    if c > 0:
-        grey = x @ np.array([0.299, 0.587, 0.114], np.float32)
-        x = grey[..., None] + (x - grey[..., None]) * np.float32(1 + rng.uniform(-c, c))
-        x = (x - grey.mean()) * np.float32(1 + rng.uniform(-c, c)) + grey.mean()
-        x = x * (1 + rng.uniform(-0.3 * c, 0.3 * c, 3)).astype(np.float32) + np.float32(rng.uniform(-0.4 * c, 0.4 * c))
-        np.clip(x, 0, 1, out=x)
-        x = cv2.pow(x, float(np.exp(rng.uniform(-c, c))))
-    if rng.random() < recipe.blur:
-        x = cv2.GaussianBlur(x, (0, 0), float(rng.uniform(0.4, 1.6)))
-    if recipe.noise > 0:
-        sigma = rng.uniform(0, recipe.noise) / 255.0
-        x += rng.standard_normal(x.shape[:2], np.float32)[..., None] * np.float32(sigma)
-    return (np.clip(x, 0, 1) * 255 + 0.5).astype(np.uint8)
+def _translate(x: float, y: float) -> np.ndarray:
+    return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])

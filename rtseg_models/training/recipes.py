@@ -1,57 +1,220 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Recipes: all that decides a training run, as plain data."""
+"""The recipes: one for each paper on Cityscapes, the same protocol on CamVid, and a tuned one for CamVid.
+
+What a paper leaves open is chosen as docs/networks.md tells and marked here with "chosen".
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Dict, Tuple
+from dataclasses import replace
+from typing import Dict, List, Tuple
+
+from .recipe import Recipe, Stage
+
+CITYSCAPES_SIZE = (1024, 2048)
+HALF_SIZE = (512, 1024)
+CAMVID_SIZE = (360, 480)
+
+CONTEXTNET = Recipe(
+    name='contextnet-cityscapes',
+    network='contextnet',
+    dataset='cityscapes',
+    source='ContextNet, sections 3.1 and 4 (chosen: batch 16, crop, weight decay 4e-5, epochs after each pruning)',
+    before=(
+        Stage('width_2', {'network_args': {'width': 2.0}}, 'prune'),
+        Stage('width_1.5', {'network_args': {'width': 1.5}, 'epochs': 250}, 'prune'),
+        Stage('width_1.25', {'network_args': {'width': 1.25}, 'epochs': 250}, 'prune'),
+    ),
+    input_size=CITYSCAPES_SIZE,
+    crop=CITYSCAPES_SIZE,
+    scale=(0.5, 2.0),
+    hue=0.1,
+    saturation=0.3,
+    brightness=0.15,
+    contrast=0.3,
+    batch=16,
+    optimiser='rmsprop',
+    second_momentum=0.9,
+    epsilon=1.0,
+    power=0.98,
+)
+
+FAST_SCNN = Recipe(
+    name='fast_scnn-cityscapes',
+    network='fast_scnn',
+    dataset='cityscapes',
+    source='Fast-SCNN, section 4.1 (chosen: crop, strengths of colour changes)',
+    input_size=CITYSCAPES_SIZE,
+    crop=CITYSCAPES_SIZE,
+    scale=(0.5, 2.0),
+    cast=0.2,
+    brightness=0.15,
+)
+
+FARSEE_NET = Recipe(
+    name='farsee_net-cityscapes',
+    network='farsee_net',
+    dataset='cityscapes',
+    source='FarSee-Net, section IV.B: 512x1024 images against 1024x2048 labels (chosen: weight decay 4e-5, crop)',
+    input_size=HALF_SIZE,
+    crop=HALF_SIZE,
+    label_scale=2.0,
+    scale=(0.5, 2.0),
+    rotation=10.0,
+    cast=0.2,
+    batch=16,
+    epochs=400,
+    lr=0.1,
+    schedule='step',
+    factor=0.9,
+    patience=50,
+    decay_on='all',
+)
+
+ERFNET = Recipe(
+    name='erfnet-cityscapes',
+    network='erfnet',
+    dataset='cityscapes',
+    source='ERFNet, section IV, stage 1 on labels at 1/8 (chosen: 250 epochs a stage, stagnant = 20 epochs no better)',
+    before=(Stage('encoder', {'network': 'erfnet_encoder', 'label_scale': 0.125}, 'encoder'),),
+    input_size=HALF_SIZE,
+    crop=HALF_SIZE,
+    shift=2,
+    epochs=250,
+    optimiser='adam',
+    lr=5e-4,
+    weight_decay=2e-4,
+    decay_on='all',
+    schedule='plateau',
+    factor=0.5,
+    patience=20,
+    class_weight_c=1.10,
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+)
+
+DABNET = Recipe(
+    name='dabnet-cityscapes',
+    network='dabnet',
+    dataset='cityscapes',
+    source="DABNet, section 4.1; crop, OHEM and warm-up from the authors' code",
+    input_size=CITYSCAPES_SIZE,
+    crop=HALF_SIZE,
+    scales=(0.75, 1.0, 1.25, 1.5, 1.75, 2.0),
+    batch=8,
+    weight_decay=1e-4,
+    decay_on='all',
+    warmup_steps=500,
+    loss='ohem',
+    mean=(0.2869, 0.3251, 0.2839),
+    std=(1 / 255, 1 / 255, 1 / 255),
+)
+
+ENET = Recipe(
+    name='enet-cityscapes',
+    network='enet',
+    dataset='cityscapes',
+    source='ENet, section 4: Adam, 5e-4, weight decay 2e-4, class weights with c = 1.02 (chosen: epochs, augmentation)',
+    input_size=HALF_SIZE,
+    crop=HALF_SIZE,
+    epochs=300,
+    batch=10,
+    optimiser='adam',
+    lr=5e-4,
+    weight_decay=2e-4,
+    decay_on='all',
+    class_weight_c=1.02,
+    schedule='poly',
+)
+
+PAPERS = (CONTEXTNET, FAST_SCNN, FARSEE_NET, ERFNET, DABNET, ENET)
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """One training run. Sizes are (height, width); rates are per step of ``batch`` images."""
-
-    name: str
-    network: str
-    dataset: str
-    network_args: Dict[str, Any] = field(default_factory=dict)
-    input_size: Tuple[int, int] = (512, 1024)  # images are stretched to it, as the Pipeline does
-    crop: Tuple[int, int] = (352, 704)
-    loss_stride: int = 2  # the loss is taken on labels sampled at this stride of the crop
-    epochs: int = 30
-    batch: int = 8
-    lr: float = 0.045
-    power: float = 0.9  # poly schedule: lr x (1 - step / steps) ^ power
-    warmup_steps: int = 100
-    momentum: float = 0.9
-    weight_decay: float = 4e-5  # not on depthwise convolutions, norms and biases
-    class_weight_c: float = 1.10  # class weights 1 / ln(c + share); 0 = unweighted
-    scale: Tuple[float, float] = (0.5, 2.0)
-    aspect: float = 0.25  # width scaled by exp(+-aspect) on top
-    colour: float = 0.35  # strength of brightness, contrast, saturation and hue changes
-    noise: float = 6.0  # standard deviation bound of pixel noise, in grey values
-    blur: float = 0.2  # probability of a slight blur
-    ema: float = 0.998  # decay per step of the averaged weights that are shipped
-    street_frames: int = 0  # rendered frames mixed in
-    street_share: float = 0.0  # share of each batch that is rendered
-    mean: Tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: Tuple[float, float, float] = (0.229, 0.224, 0.225)
-    seed: int = 1
-
-
-RECIPES: Dict[str, Recipe] = {
-    r.name: r
-    for r in (
-        Recipe(name='fast_scnn-camvid-only', network='fast_scnn', dataset='camvid'),
-        Recipe(
-            name='fast_scnn-camvid',
-            network='fast_scnn',
-            dataset='camvid',
-            epochs=26,
-            lr=0.03,
-            street_frames=600,
-            street_share=0.25,
-        ),
+def _on_camvid(paper: Recipe) -> Recipe:
+    """The paper's recipe with CamVid's images in place of Cityscapes'."""
+    half = paper.label_scale == 2.0
+    size = (180, 240) if half else CAMVID_SIZE
+    return replace(
+        paper,
+        name=f'{paper.network}-camvid-paper',
+        dataset='camvid',
+        source=f'{paper.source}; on CamVid',
+        input_size=size,
+        crop=size,
     )
-}
+
+
+DABNET_CAMVID = replace(
+    _on_camvid(DABNET),
+    source="DABNet, section 4.4: Adam 1e-3, weight decay 2e-4, batch 16, class weights, as in the authors' code",
+    batch=16,
+    optimiser='adam',
+    lr=1e-3,
+    weight_decay=2e-4,
+    warmup_steps=0,
+    loss='cross_entropy',
+    class_weight_c=1.10,
+    mean=(0.3907, 0.4052, 0.4144),
+)
+
+TUNED = Recipe(
+    name='',
+    network='',
+    dataset='camvid',
+    source='tuned here: images enlarged, class weights, averaged weights, strong colour changes',
+    input_size=HALF_SIZE,
+    crop=(352, 704),
+    label_scale=0.5,
+    scale=(0.5, 2.0),
+    aspect=0.25,
+    brightness=0.14,
+    contrast=0.35,
+    saturation=0.35,
+    cast=0.1,
+    gamma=0.35,
+    noise=6.0,
+    blur=0.2,
+    epochs=200,
+    batch=8,
+    warmup_steps=100,
+    class_weight_c=1.10,
+    ema=0.998,
+)
+
+
+def _tuned() -> Tuple[Recipe, ...]:
+    adam = replace(TUNED, optimiser='adam', lr=1e-3, weight_decay=1e-4, input_size=CAMVID_SIZE, crop=CAMVID_SIZE)
+    adam = replace(adam, label_scale=1.0, batch=12)
+    return (
+        replace(TUNED, name='fast_scnn-camvid', network='fast_scnn', lr=0.03, street_frames=600, street_share=0.25),
+        replace(TUNED, name='fast_scnn-camvid-only', network='fast_scnn'),
+        replace(TUNED, name='contextnet-camvid', network='contextnet'),
+        replace(
+            adam,
+            name='farsee_net-camvid',
+            network='farsee_net',
+            source=f'{TUNED.source}; half-size images against full-size labels, as in the paper',
+            input_size=(180, 240),
+            crop=(180, 240),
+            label_scale=2.0,
+        ),
+        replace(
+            adam,
+            name='erfnet-camvid',
+            network='erfnet',
+            before=(Stage('encoder', {'network': 'erfnet_encoder', 'label_scale': 0.125}, 'encoder'),),
+        ),
+        replace(adam, name='dabnet-camvid', network='dabnet'),
+        replace(adam, name='enet-camvid', network='enet'),
+    )
+
+
+def _all() -> List[Recipe]:
+    coarse = replace(FAST_SCNN, name='fast_scnn-cityscapes-coarse', dataset='cityscapes_coarse')
+    coarse = replace(coarse, source=f'{FAST_SCNN.source}; with the 20,000 coarse images, section 4.3')
+    on_camvid = [DABNET_CAMVID if p is DABNET else _on_camvid(p) for p in PAPERS]
+    return [*PAPERS, coarse, *on_camvid, *_tuned()]
+
+
+RECIPES: Dict[str, Recipe] = {r.name: r for r in _all()}

@@ -1,0 +1,62 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Check a dataset whole before anything is learnt from it: every fault is listed, not only the first."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import List, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import RtsegError
+from ..labels import UNLABELLED
+from .sample import Dataset, Joined, PairedFiles
+
+LISTED = 50  # faults that a message shows
+
+
+def lonely_files(data: Dataset) -> List[str]:
+    """Files of the dataset without a partner."""
+    if isinstance(data, Joined):
+        return [line for part in data.parts for line in lonely_files(part)]
+    return list(data.lonely) if isinstance(data, PairedFiles) else []
+
+
+def inspect(data: Dataset) -> Tuple[np.ndarray, List[str]]:
+    """Pixels per class (C,) int64 and a sentence per fault: files alone, broken, of wrong size, with strange ids."""
+    faults = lonely_files(data)
+    classes, allowed = len(data.class_set), {data.class_set.ignore_id, UNLABELLED}
+
+    def look(index: int) -> Tuple[np.ndarray, List[str]]:
+        none = np.zeros(256, np.int64)
+        try:
+            name, rgb, label = data[index]
+        except RtsegError as error:
+            return none, [str(error)]
+        found = []
+        if rgb.shape[:2] != label.shape:
+            sizes = f'{rgb.shape[0]}x{rgb.shape[1]}', f'{label.shape[0]}x{label.shape[1]}'
+            found.append(f'{name}: image {sizes[0]}, label {sizes[1]}; they must be equal')
+        here = np.bincount(label.ravel(), minlength=256)
+        strange = [int(i) for i in np.flatnonzero(here) if i >= classes and i not in allowed]
+        if strange:
+            found.append(f'{name}: ids {strange}; known: 0 to {classes - 1}, ignored: {sorted(allowed)}')
+        return here, found
+
+    counts = np.zeros(256, np.int64)
+    with ThreadPoolExecutor(2) as pool:
+        for here, found in pool.map(look, range(len(data))):
+            counts += here
+            faults += found
+    if not len(data):
+        faults.append('no labelled image in it')
+    elif not faults and not counts[:classes].sum():
+        faults.append('no pixel of it is labelled')
+    return counts[:classes], faults
+
+
+def listed(faults: Sequence[str]) -> str:
+    """The faults as lines of a message."""
+    more = [f'... and {len(faults) - LISTED} more'] if len(faults) > LISTED else []
+    return '\n  '.join([*faults[:LISTED], *more])

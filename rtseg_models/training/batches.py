@@ -1,0 +1,132 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Batches of an epoch, in an order and with views that derive from seed, epoch and step alone."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Callable, Iterator, List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..datasets.sample import Dataset, Sample
+from ..errors import ConfigurationError
+from .augment import View, draw_view
+from .recipe import Recipe
+
+MEMORY_LIMIT = 6 << 30  # bytes; a larger dataset is read from disk in every epoch
+READERS = 2  # threads that prepare batches
+AHEAD = 4  # batches prepared ahead
+
+
+class Batch(NamedTuple):
+    """Sources of one forward pass, rgb (3,H,W) and ids (H,W) uint8, and the view to take of each."""
+
+    rgbs: List[Tensor]
+    labels: List[Tensor]
+    views: List[View]
+
+
+class Frames:
+    """Samples as tensors: all held on ``device`` where they fit in memory, else read when they are asked for."""
+
+    def __init__(self, samples: Sequence[Sample] | Dataset, device: torch.device) -> None:
+        self.samples = samples
+        self.held: List[Tuple[Tensor, Tensor]] = []
+        count = len(samples)
+        if count and count * (samples[0].rgb.nbytes + samples[0].label.nbytes) <= MEMORY_LIMIT:
+            with ThreadPoolExecutor(READERS) as pool:
+                self.held = [(r.to(device), i.to(device)) for r, i in pool.map(self._read, range(count))]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Tuple[Tensor, Tensor]:
+        return self.held[index] if self.held else self._read(index)
+
+    def _read(self, index: int) -> Tuple[Tensor, Tensor]:
+        _, rgb, label = self.samples[index]
+        return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1))), torch.from_numpy(label)
+
+
+class Batches:
+    """One process's share of every epoch's batches; ``epoch()`` is asked at the start of each iteration.
+
+    A step's batch holds ``recipe.batch`` samples, ``street_share`` of them rendered; it is spread over ``processes``
+    and ``accumulate`` forward passes. An epoch's last batch is filled with samples of its beginning. ``waited_s``
+    grows by the time that the taker spent waiting.
+    """
+
+    def __init__(
+        self,
+        frames: Frames,
+        street: Frames,
+        recipe: Recipe,
+        epoch: Callable[[], int],
+        process: int = 0,
+        processes: int = 1,
+    ) -> None:
+        parts = processes * recipe.accumulate
+        if recipe.batch % parts:
+            raise ConfigurationError(
+                f'batch {recipe.batch} cannot be spread over {processes} processes x {recipe.accumulate} passes; '
+                f'choose a multiple of {parts}'
+            )
+        self.frames, self.street, self.recipe, self.epoch = frames, street, recipe, epoch
+        self.process, self.processes = process, processes
+        self.rendered = round(recipe.batch * recipe.street_share) if len(street) else 0
+        self.waited_s = 0.0
+
+    @property
+    def steps(self) -> int:
+        """Steps of the optimiser in an epoch."""
+        return -(-len(self.frames) // (self.recipe.batch - self.rendered))
+
+    def __len__(self) -> int:
+        return self.steps * self.recipe.accumulate
+
+    def chosen(self, epoch: int) -> np.ndarray:
+        """Sample numbers (steps, batch) of an epoch; rendered ones count on from the real ones."""
+        rng = np.random.default_rng((self.recipe.seed, epoch))
+        real = self.recipe.batch - self.rendered
+        order = rng.permutation(len(self.frames))
+        order = np.resize(order, self.steps * real).reshape(self.steps, real)
+        extra = rng.integers(0, max(len(self.street), 1), (self.steps, self.rendered)) + len(self.frames)
+        both = np.concatenate([order, extra], axis=1)
+        mixed: np.ndarray = rng.permuted(both, axis=1)  # every process sees rendered frames
+        return mixed
+
+    def _assemble(self, epoch: int, step: int, part: int, numbers: np.ndarray) -> Batch:
+        size = self.recipe.batch // (self.processes * self.recipe.accumulate)
+        first = (part * self.processes + self.process) * size
+        batch = Batch([], [], [])
+        for slot in range(first, first + size):
+            number = int(numbers[slot])
+            real = number < len(self.frames)
+            rgb, label = self.frames[number] if real else self.street[number - len(self.frames)]
+            rng = np.random.default_rng((self.recipe.seed, epoch, step, slot))
+            batch.rgbs.append(rgb)
+            batch.labels.append(label)
+            batch.views.append(draw_view((label.shape[0], label.shape[1]), self.recipe, rng))
+        return batch
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch = self.epoch()
+        chosen = self.chosen(epoch)
+        jobs = [(step, part) for step in range(self.steps) for part in range(self.recipe.accumulate)]
+        with ThreadPoolExecutor(READERS) as pool:
+
+            def submit(step: int, part: int) -> Future[Batch]:
+                return pool.submit(self._assemble, epoch, step, part, chosen[step])
+
+            ahead = [submit(*job) for job in jobs[:AHEAD]]
+            for done in range(len(jobs)):
+                asked = time.perf_counter()
+                batch = ahead.pop(0).result()
+                self.waited_s += time.perf_counter() - asked
+                if done + AHEAD < len(jobs):
+                    ahead.append(submit(*jobs[done + AHEAD]))
+                yield batch

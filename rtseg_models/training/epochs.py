@@ -1,0 +1,113 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What happens at the end of an epoch: measure, tell, write the checkpoint in one step."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, Sequence, Union
+
+import lightning
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from ..datasets.sample import Dataset, Sample
+from ..errors import RtsegError
+from ..metrics import ConfusionMatrix
+from ..networks.prediction import Prediction
+from .losses import over_processes
+from .module import SegmentationModule
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints written beside and renamed: a kill or a full disk leaves the previous one whole."""
+
+    def save_checkpoint(self, checkpoint: Dict[str, Any], path: Union[str, Path], storage_options: Any = None) -> None:
+        """Write ``path``; RtsegError tells what the disk said."""
+        target = Path(path)
+        part = target.with_name(f'{target.name}.part')
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        try:
+            with part.open('wb') as file:
+                file.write(buffer.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, target)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            kept = 'the previous one is kept' if target.exists() else 'there is none yet'
+            raise RtsegError(f'{target}: checkpoint not written ({error.strerror}); {kept}') from error
+
+    def load_checkpoint(
+        self, path: Union[str, Path], map_location: Any = None, weights_only: Any = True
+    ) -> Dict[str, Any]:
+        """Tensors and plain data only."""
+        state: Dict[str, Any] = torch.load(path, map_location='cpu', weights_only=True)
+        return state
+
+
+class EpochEnd(Checkpoint):
+    """Measures ``val`` every ``recipe.validate_every`` epochs, logs one line, writes ``checkpoint``.
+
+    Lightning calls callbacks of this kind last, when all of the epoch is done.
+    """
+
+    def __init__(self, checkpoint: Path, val: Union[Sequence[Sample], Dataset], log: Callable[[str], None]) -> None:
+        self.checkpoint, self.val, self.log_line = checkpoint, val, log
+        self.started = 0.0
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        assert isinstance(pl_module, SegmentationModule)
+        self.started = time.perf_counter()
+        pl_module.batches.waited_s = pl_module.augment_s = 0.0
+        pl_module.losses = []
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        assert isinstance(pl_module, SegmentationModule)
+        module, recipe = pl_module, pl_module.recipe
+        took = time.perf_counter() - self.started
+        epoch = trainer.current_epoch + 1
+        waiting, augmenting = module.batches.waited_s / took, module.augment_s / took
+        entry = {'epoch': epoch, 'loss': float(np.mean(module.losses)), 'lr': module.lr, 'waiting': waiting}
+        line = (
+            f'epoch {epoch}/{recipe.epochs}  loss {entry["loss"]:.4f}  lr {entry["lr"]:.2e}  {took:.1f} s, of which '
+            f'{100 * waiting:.1f} % waiting for data, {100 * augmenting:.0f} % augmenting'
+        )
+        if recipe.validate_every and len(self.val) and (epoch % recipe.validate_every == 0 or epoch == recipe.epochs):
+            entry['val_miou'] = validation_miou(module, self.val, trainer.global_rank, trainer.world_size)
+            line += f'  val mIoU {entry["val_miou"]:.4f}'
+            if trainer.logger is not None:
+                trainer.logger.log_metrics({'val_miou': entry['val_miou']}, trainer.global_step)
+        module.minutes += (time.perf_counter() - self.started) / 60
+        module.history.append(entry)
+        trainer.save_checkpoint(self.checkpoint)
+        if trainer.is_global_zero:
+            self.log_line(line)
+
+
+@torch.no_grad()
+def validation_miou(
+    module: SegmentationModule, samples: Union[Sequence[Sample], Dataset], process: int = 0, processes: int = 1
+) -> float:
+    """Mean IoU of the averaged weights at the labels' size, each process measuring its share: a figure for the curves.
+
+    The figure of a bundle comes from the Pipeline.
+    """
+    predict = Prediction(module.average, 'probabilities')
+    matrix = ConfusionMatrix(len(module.classes), module.classes.ignore_id)
+    for index in range(process, len(samples), processes):
+        _, rgb, label = samples[index]
+        x = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None].to(module.device).float()
+        x = F.interpolate(x, module.recipe.input_size, mode='bilinear', align_corners=False)
+        scores = predict(module.deployed.normalise(x))
+        scores = F.interpolate(scores, label.shape, mode='bilinear', align_corners=False)
+        matrix.update(label, scores[0].argmax(0).to('cpu', torch.uint8).numpy())
+    matrix.counts = over_processes(torch.from_numpy(matrix.counts).to(module.device)).cpu().numpy()
+    return matrix.miou()

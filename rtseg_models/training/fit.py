@@ -1,0 +1,207 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Train by a recipe, stage after stage, in a folder with checkpoints that a killed run resumes from."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import warnings
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor, nn
+
+from ..datasets.sample import Dataset, Sample
+from ..errors import ConfigurationError, RtsegError
+from ..networks import build_network
+from ..networks.contextnet import ContextNet
+from ..networks.pruning import prune
+from .batches import Batches, Frames
+from .checkpoint import read_checkpoint
+from .epochs import AtomicCheckpoints, EpochEnd
+from .losses import class_weights
+from .module import SegmentationModule
+from .recipe import Recipe
+
+PRECISIONS = {'fp32': '32-true', 'bf16': 'bf16-mixed', 'fp16': '16-mixed'}
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run learns from: a checked dataset, its pixels per class (C,), rendered frames; ``val`` for the curves."""
+
+    train: Dataset
+    counts: np.ndarray
+    street: Sequence[Sample] = ()
+    val: Union[Sequence[Sample], Dataset] = field(default=())
+
+
+def world() -> Dict[str, int]:
+    """Process number and counts as torchrun sets them: rank, local_rank, size, local_size."""
+    names = {'rank': 'RANK', 'local_rank': 'LOCAL_RANK', 'size': 'WORLD_SIZE', 'local_size': 'LOCAL_WORLD_SIZE'}
+    return {k: int(os.environ.get(v, '1' if 'size' in k else '0')) for k, v in names.items()}
+
+
+def training_device() -> torch.device:
+    """The GPU of this process where there is one, else the CPU."""
+    return torch.device('cuda', world()['local_rank']) if torch.cuda.is_available() else torch.device('cpu')
+
+
+def train(
+    recipe: Recipe,
+    data: Data,
+    out: Path,
+    *,
+    start_from: Optional[Path] = None,
+    resume: bool = False,
+    log: Callable[[str], None] = print,
+    callbacks: Sequence[lightning.Callback] = (),
+) -> Path:
+    """Train every stage of the recipe and return the last checkpoint, ``out/last.pt``.
+
+    ``start_from`` is a checkpoint whose averaged weights the first stage begins with. ``resume`` goes on after the last
+    finished epoch; without it, RtsegError where the folder holds a checkpoint. NonFiniteLoss keeps the last checkpoint.
+    """
+    finals = [out / name / 'last.pt' for name, _ in recipe.stages()]
+    there = [p for p in finals if p.exists()]
+    if there and not resume:
+        raise RtsegError(f'{there[0]} exists already; resume the run or choose another folder')
+    out.mkdir(parents=True, exist_ok=True)
+    device = training_device()
+    _log_plan(recipe, device, log)
+    frames, street = Frames(data.train, device), Frames(data.street, device)
+    before: Optional[Path] = start_from
+    handover = 'weights'
+    for (name, stage), checkpoint, handing in zip(recipe.stages(), finals, [*(s.handover for s in recipe.before), '']):
+        if name:
+            log(f'stage {name}')
+        if not checkpoint.exists() or read_checkpoint(checkpoint)['epoch'] < stage.epochs:
+            _train_stage(stage, data, (frames, street), checkpoint, before, handover, log, callbacks)
+        before, handover = checkpoint, handing
+    return finals[-1]
+
+
+def _train_stage(
+    recipe: Recipe,
+    data: Data,
+    frames: Sequence[Frames],
+    checkpoint: Path,
+    before: Optional[Path],
+    handover: str,
+    log: Callable[[str], None],
+    callbacks: Sequence[lightning.Callback],
+) -> None:
+    place, classes = world(), data.train.class_set
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(recipe.seed)
+    network = build_network(recipe.network, len(classes), aux=True, **recipe.network_args)
+    lineage: List[str] = []
+    if before is not None:
+        parent = read_checkpoint(before)
+        network = take_over(network, recipe, parent, handover)
+        lineage = [*parent['lineage'], f'{json.loads(parent["recipe"])["name"]}, {parent["epoch"]} epochs']
+    trainer: Optional[lightning.Trainer] = None
+    batches = Batches(
+        frames[0], frames[1], recipe, lambda: trainer.current_epoch if trainer else 0, place['rank'], place['size']
+    )
+    weights = class_weights(data.counts, recipe.class_weight_c)
+    facts = {'hardware': hardware(recipe), 'lineage': lineage, 'trained_on': list(recipe.splits)}
+    module = SegmentationModule(network.train(), recipe, classes, weights, batches, facts)
+    trainer = _trainer(recipe, checkpoint.parent, [EpochEnd(checkpoint, data.val, log), *callbacks])
+    resumed = checkpoint if checkpoint.exists() else None
+    if resumed is not None:
+        _check_same_run(recipe, resumed)
+        log(f'resumed after epoch {read_checkpoint(resumed)["epoch"]}')
+    for part in ('lightning.pytorch', 'lightning.fabric'):  # their lines on devices and versions say nothing new
+        logging.getLogger(part).setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        # Lightning advises worker processes and a logging interval; neither fits samples that are held in memory.
+        warnings.filterwarnings('ignore', module='lightning')
+        trainer.fit(module, train_dataloaders=batches, ckpt_path=resumed)
+
+
+def _trainer(recipe: Recipe, folder: Path, callbacks: Sequence[lightning.Callback]) -> lightning.Trainer:
+    place, gpu = world(), torch.cuda.is_available()
+    trainer = lightning.Trainer(
+        accelerator='gpu' if gpu else 'cpu',
+        devices=place['local_size'],
+        num_nodes=place['size'] // place['local_size'],
+        strategy='ddp' if place['size'] > 1 else 'auto',
+        sync_batchnorm=gpu and place['size'] > 1,
+        precision=PRECISIONS[recipe.precision],
+        max_epochs=recipe.epochs,
+        accumulate_grad_batches=recipe.accumulate,
+        callbacks=list(callbacks),
+        plugins=[AtomicCheckpoints()],
+        logger=TensorBoardLogger(folder, name='', version='tensorboard'),
+        enable_checkpointing=True,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+    )
+    return trainer
+
+
+def _log_plan(recipe: Recipe, device: torch.device, log: Callable[[str], None]) -> None:
+    size = world()['size']
+    if size > 1:
+        norms = 'synchronised over' if device.type == 'cuda' else 'separate in each of'
+        log(f'{size} processes; batch norm statistics are {norms} the processes')
+    log(f'{recipe.name}: {recipe.network} on {hardware(recipe)}')
+
+
+def hardware(recipe: Recipe) -> str:
+    """The device, number of processes and precision, for people."""
+    device, size = training_device(), world()['size']
+    if device.type == 'cuda':
+        name = torch.cuda.get_device_name(device)
+    else:
+        name = f'{platform.machine()} CPU, {os.cpu_count()} cores'
+    return f'{name}, {recipe.precision}' + (f', {size} processes' if size > 1 else '')
+
+
+def take_over(network: nn.Module, recipe: Recipe, parent: Dict[str, Any], handover: str) -> nn.Module:
+    """``network`` with what it inherits of a checkpoint: all weights, an encoder, or the survivors of pruning.
+
+    ConfigurationError where the checkpoint's network does not fit.
+    """
+    before = json.loads(parent['recipe'])
+    weights: Dict[str, Tensor] = parent['ema']
+    try:
+        if handover == 'prune':
+            classes = len(parent['class_set'].names)
+            wide = build_network(before['network'], classes, aux=True, **before['network_args'])
+            assert isinstance(wide, ContextNet)
+            wide.load_state_dict(weights)
+            return prune(wide, float(recipe.network_args.get('width', 1.0)))
+        if handover == 'encoder':
+            network.load_encoder(weights)  # type: ignore[operator]
+        else:
+            network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f'a checkpoint of {before["network"]} does not fit {recipe.network}: {str(error).splitlines()[-1].strip()}'
+        ) from error
+    return network
+
+
+def _check_same_run(recipe: Recipe, checkpoint: Path) -> None:
+    """ConfigurationError where a run would be resumed with other settings than it began with."""
+    began = json.loads(read_checkpoint(checkpoint)['recipe'])
+    now = json.loads(json.dumps(asdict(recipe)))
+    changed = [f'{k} was {began.get(k)!r}, is {now[k]!r}' for k in now if began.get(k) != now[k] and k not in RESUMABLE]
+    if changed:
+        raise ConfigurationError(f'{checkpoint} belongs to other settings: {"; ".join(changed)}')
+
+
+RESUMABLE = ('lr', 'validate_every', 'source')
+"""Fields that may change between a run and its resumption."""

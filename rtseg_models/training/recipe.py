@@ -1,0 +1,153 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A recipe: all that decides a training run, as plain data."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Sequence, Tuple
+
+from ..errors import UsageError
+
+CHOICES = {
+    'optimiser': ('sgd', 'rmsprop', 'adam'),
+    'schedule': ('poly', 'step', 'plateau'),
+    'decay_on': ('dense', 'all'),
+    'loss': ('cross_entropy', 'ohem'),
+    'precision': ('fp32', 'bf16', 'fp16'),
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A training that precedes the recipe's own: fields of the recipe that differ, and what the next stage takes over.
+
+    ``handover`` 'encoder': the next network's ``load_encoder``; 'prune': ContextNet's filters at the next width.
+    """
+
+    name: str
+    changes: Dict[str, Any]
+    handover: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run. Sizes are (height, width); rates are per step of ``batch`` images over all processes."""
+
+    name: str
+    network: str
+    dataset: str
+    source: str = ''  # where the figures stand: paper and section, or that they are tuned here
+    network_args: Dict[str, Any] = field(default_factory=dict)
+    before: Tuple[Stage, ...] = ()
+
+    splits: Tuple[str, ...] = ('train',)
+    hold_out: str = ''  # samples whose name starts so are left out of training and measured at the end
+    street_frames: int = 0  # rendered frames mixed in
+    street_share: float = 0.0  # share of each batch that is rendered
+
+    input_size: Tuple[int, int] = (360, 480)  # images are stretched to it, as the Pipeline does
+    crop: Tuple[int, int] = (360, 480)
+    label_scale: float = 1.0  # the loss is taken on labels of this many times the crop's size
+    scale: Tuple[float, float] = (1.0, 1.0)  # range of random enlargement, uniform in the logarithm
+    scales: Tuple[float, ...] = ()  # instead of a range: one of these
+    aspect: float = 0.0  # width scaled by exp(+-aspect) on top
+    rotation: float = 0.0  # degrees to either side
+    shift: int = 0  # pixels to either side
+    flip: float = 0.5  # probability of a mirrored view
+    brightness: float = 0.0  # added to all channels, of a range of 1, to either side
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0  # radians to either side
+    cast: float = 0.0  # factor per colour channel, to either side of 1
+    gamma: float = 0.0  # exponent exp(+-gamma)
+    noise: float = 0.0  # standard deviation bound of pixel noise, in grey values
+    blur: float = 0.0  # probability of a slight blur
+
+    epochs: int = 1000
+    batch: int = 12
+    accumulate: int = 1  # forward passes that a step's batch is spread over
+    optimiser: str = 'sgd'
+    lr: float = 0.045
+    momentum: float = 0.9  # SGD and RMSprop; Adam's first beta
+    second_momentum: float = 0.999  # Adam's second beta; RMSprop's decay
+    epsilon: float = 1e-8  # Adam and RMSprop
+    weight_decay: float = 4e-5
+    decay_on: str = 'dense'  # dense: not on depthwise convolutions, norms and biases; all: on everything
+    schedule: str = (
+        'poly'  # poly: (1 - step / steps) ^ power; step: x factor each patience epochs; plateau: on stagnation
+    )
+    power: float = 0.9
+    factor: float = 0.5
+    patience: int = 50  # epochs
+    warmup_steps: int = 0
+    loss: str = 'cross_entropy'
+    class_weight_c: float = 0.0  # class weights 1 / ln(c + share); 0 = unweighted
+    precision: str = 'bf16'
+    ema: float = 0.0  # decay per step of the averaged weights that are shipped; 0 ships the last weights
+
+    mean: Tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: Tuple[float, float, float] = (0.229, 0.224, 0.225)
+    validate_every: int = 10  # epochs between measurements on val for the curves; 0 = never
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise UsageError(f'{name} is {getattr(self, name)!r}; known: {", ".join(known)}')
+        for name in ('epochs', 'batch', 'accumulate', 'patience'):
+            if getattr(self, name) < 1:
+                raise UsageError(f'{name} is {getattr(self, name)}; 1 or more is needed')
+        for name in ('lr', 'label_scale'):
+            if not getattr(self, name) > 0:
+                raise UsageError(f'{name} is {getattr(self, name)}; a number above 0 is needed')
+        for name in ('ema', 'street_share'):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f'{name} is {getattr(self, name)}; 0 to below 1 is needed')
+        if min(self.crop) < 32 or min(self.input_size) < 32:
+            raise UsageError(f'crop is {self.crop} and input_size {self.input_size}; each side needs 32 pixels or more')
+
+    def stages(self) -> List[Tuple[str, Recipe]]:
+        """Every training of the recipe in order, the recipe's own last and nameless."""
+        parts = [(s.name, dataclasses.replace(self, before=(), **s.changes)) for s in self.before]
+        return [*parts, ('', dataclasses.replace(self, before=()))]
+
+
+def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """The recipe with ``key=value`` pairs applied, values as JSON; UsageError lists the fields or names the type.
+
+    A setting reaches earlier stages too, except where a stage sets the field itself.
+    """
+    known = {f.name for f in dataclasses.fields(Recipe)} - {'name', 'before', 'source'}
+    changes: Dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition('=')
+        if key not in known or not equals:
+            raise UsageError(f'--set {setting!r}: expected KEY=VALUE with a key among {", ".join(sorted(known))}')
+        changes[key] = _parsed(setting, text, getattr(recipe, key))
+    return dataclasses.replace(recipe, **changes)
+
+
+def _parsed(setting: str, text: str, present: Any) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text  # a word, which needs no quotes
+    if isinstance(present, float) and type(value) is int:
+        value = float(value)
+    if isinstance(present, tuple) and isinstance(value, list):
+        value = tuple(type(present[0])(v) if present and _number(v) and _number(present[0]) else v for v in value)
+        fits = not present or (len(value) == len(present) or isinstance(present[0], str))
+        fits = fits and all(_number(v) if not present or _number(present[0]) else isinstance(v, str) for v in value)
+    else:
+        fits = type(value) is type(present)
+    if not fits:
+        key = setting.partition('=')[0]
+        raise UsageError(f'--set {setting!r}: {key} is a {type(present).__name__}, such as {json.dumps(present)}')
+    return value
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

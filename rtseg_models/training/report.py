@@ -1,0 +1,79 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a run leaves beside its bundle: effective configuration, curves, table per class."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional, Sequence
+
+import numpy as np
+import torch
+
+from ..labels import ClassSet
+from .fit import hardware, world
+from .recipe import Recipe
+
+
+def write_configuration(recipe: Recipe, classes: ClassSet, counts: np.ndarray, samples: int, out: Path) -> Path:
+    """``out/configuration.json``: the recipe as it runs, each class's share of pixels, device and versions."""
+    facts = {
+        'recipe': asdict(recipe),
+        'class_set': classes.name,
+        'class_shares': {n: round(float(c), 6) for n, c in zip(classes.names, counts / counts.sum())},
+        'samples': samples,
+        'hardware': hardware(recipe),
+        'processes': world()['size'],
+        'threads': torch.get_num_threads(),
+        'torch': torch.__version__,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / 'configuration.json'
+    path.write_text(json.dumps(facts, indent=2) + '\n', encoding='utf-8')
+    return path
+
+
+def write_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], title: str, out: Path) -> Path:
+    """``out/curves.png``: loss, learning rate and val mIoU over all stages' epochs, a line where a stage ends."""
+    from matplotlib.figure import Figure  # the only place of training that draws
+
+    figure = Figure(figsize=(8, 7), layout='constrained')
+    loss, rate, miou = figure.subplots(3, 1, sharex=True)
+    start = 0
+    for name, history in histories.items():
+        epochs = [start + h['epoch'] for h in history]
+        loss.plot(epochs, [h['loss'] for h in history], label=name or 'final')
+        rate.plot(epochs, [h['lr'] for h in history])
+        measured = [(e, h['val_miou']) for e, h in zip(epochs, history) if 'val_miou' in h]
+        miou.plot([m[0] for m in measured], [m[1] for m in measured], marker='.')
+        start += len(history)
+        for axis in (loss, rate, miou):
+            axis.axvline(start, color='0.8', linewidth=0.8)
+    for axis, label in ((loss, 'training loss'), (rate, 'learning rate'), (miou, 'mIoU on val')):
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3)
+    loss.set_yscale('log')
+    if len(histories) > 1:
+        loss.legend()
+    miou.set_xlabel('epoch')
+    figure.suptitle(title)
+    path = out / 'curves.png'
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def write_class_table(iou: Mapping[str, Mapping[str, Optional[float]]], miou: Mapping[str, float], out: Path) -> Path:
+    """``out/classes.csv``: IoU per class, a column for each split measured, the mean in the last row."""
+    splits = list(iou)
+    rows: Dict[str, Any] = {name: [iou[s][name] for s in splits] for name in iou[splits[0]]}
+    path = out / 'classes.csv'
+    with path.open('w', encoding='utf-8', newline='') as file:
+        writer = csv.writer(file)
+        writer.writerow(['class', *splits])
+        for name, values in rows.items():
+            writer.writerow([name, *('' if v is None else v for v in values)])
+        writer.writerow(['mean', *(miou[s] for s in splits)])
+    return path
