@@ -197,7 +197,7 @@ def _run(jobs: List[Job], ray_address: Optional[str], console: Console) -> Tuple
                     if len(jobs) == 1:
                         raise
                     failed[job.name] = str(error)
-                    console.print(f'[red]{job.name}: {error}')
+                    console.print(f'{job.name}: {error}', style='red', markup=False, soft_wrap=True)
     finally:
         pipeline.close()
     return results, failed
@@ -252,13 +252,13 @@ def tell(summary: RunSummary, folder: Path, console: Console) -> None:
     pieces = [f'{len(summary.masks)} frames', f'{summary.fps:.1f} fps' if summary.fps else '']
     if summary.has_truth:
         pieces.append(f'mean IoU {100 * miou:.1f} %, pixel accuracy {100 * right:.1f} %')
-    console.print(f'[bold]{summary.title}[/]: {", ".join(p for p in pieces if p)}')
+    console.print(f'{summary.title}: {", ".join(p for p in pieces if p)}', style='bold', markup=False)
     for reason, count in summary.all_dropped().items():
         console.print(f'[yellow]{count} dropped: {reason}')
     for fault in summary.faults:
-        console.print(f'[red]{fault}', highlight=False)
+        console.print(fault, style='red', markup=False, highlight=False, soft_wrap=True)
     for note in summary.notes:
-        console.print(note, highlight=False)
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     click.echo(folder / 'report.html')
 
 
