@@ -18,7 +18,7 @@ from ..errors import BundleError, NotFound
 from .model_options import SIZE
 from .output import console, json_option, progress, refuse_existing, write_json
 
-_PRECISIONS = ['auto', 'fp32', 'fp16', 'bf16']
+_PRECISIONS = ['auto', 'fp32', 'fp16', 'bf16', 'int8']
 
 
 @click.command('benchmark')

@@ -21,6 +21,11 @@ from .cache import build_cached, engine_key
 _log = logging.getLogger('rtseg')
 
 
+def quantised_graph(bundle: Bundle, size: Size) -> Path:
+    """Where the bundle's INT8 graph of ``size`` for OpenVINO lies, whether or not it exists."""
+    return bundle.path / f'{size[0]}x{size[1]}-int8.xml'
+
+
 @contextmanager
 def graph_file(bundle: Bundle, size: Size, cache_dir: Optional[Path]) -> Iterator[Path]:
     """Path of the graph of ``size``, there for the duration of the block.

@@ -15,9 +15,10 @@ from ...card import Size
 from ...errors import Unavailable
 from . import Options, choose_precision
 from .cache import build_cached, engine_key
-from .graphs import graph_file
+from .graphs import graph_file, quantised_graph
 
-_HINTS = {'fp32': 'f32', 'bf16': 'bf16'}
+_HINTS = {'fp32': 'f32', 'bf16': 'bf16', 'int8': 'f32'}
+"""Precision to what OpenVINO computes in where a layer is not quantised."""
 
 
 class OpenVINOBackend:
@@ -50,7 +51,9 @@ def create(bundle: Bundle, size: Size, options: Options) -> OpenVINOBackend:
     if options.device not in ('auto', 'cpu'):
         raise Unavailable(f'device {options.device!r}: the openvino backend runs on the CPU')
     core = openvino.Core()
-    offered = [p for p in ('bf16', 'fp32') if p[:2] != 'bf' or 'BF16' in _capabilities(core)]
+    quantised = quantised_graph(bundle, size)
+    has_bf16 = 'BF16' in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+    offered = ['int8'] * quantised.is_file() + ['bf16'] * has_bf16 + ['fp32']
     precision = choose_precision(bundle.card, options.precision, offered, 'OpenVINO on this CPU')
     settings: Dict[str, Any] = {
         'INFERENCE_PRECISION_HINT': _HINTS[precision],
@@ -64,11 +67,7 @@ def create(bundle: Bundle, size: Size, options: Options) -> OpenVINOBackend:
 
         def compile_model(folder: Optional[Path]) -> Any:
             cached = settings if folder is None else {**settings, 'CACHE_DIR': str(folder)}
-            return core.compile_model(str(graph), 'CPU', cached)
+            return core.compile_model(str(quantised if precision == 'int8' else graph), 'CPU', cached)
 
         key = engine_key(bundle, size, precision, 'openvino', openvino.__version__, f'cpu{options.threads or ""}')
         return OpenVINOBackend(build_cached(options.cache_dir, key, compile_model), precision)
-
-
-def _capabilities(core: Any) -> Any:
-    return core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')

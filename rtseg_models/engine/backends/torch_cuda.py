@@ -20,6 +20,7 @@ from .torch_upsample import DeviceGrid, label_logits
 
 _DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 _WARM_UP = 3
+_new_stream: Any = torch.cuda.Stream
 Result = TypeVar('Result')
 
 
@@ -38,7 +39,7 @@ class CudaBackend:
         torch.backends.cudnn.benchmark = True
         self._network = Lean(deployed, _DTYPES[precision]).to(device)
         self._size = size
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._stream = _new_stream(device)
         self._captured: Dict[int, _Captured] = {}
         self._grids: Dict[int, DeviceGrid] = {}
 

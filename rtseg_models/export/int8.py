@@ -1,0 +1,71 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""An INT8 graph for OpenVINO beside a bundle's others, by post-training quantisation with NNCF."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable, Optional, Sequence
+
+import numpy as np
+
+from ..bundle import Bundle
+from ..card import Size
+from ..datasets.sample import Dataset
+from ..engine import Pipeline
+from ..engine.backends import Options
+from ..engine.backends.graphs import quantised_graph
+from ..engine.preprocess import stretch
+from ..errors import RtsegError, Unavailable
+from ..evaluation import evaluate
+from .checkpoint import rewrite_card
+
+
+def quantise(bundle: Bundle, size: Size, images: Sequence[np.ndarray]) -> Path:
+    """Write the INT8 graph of ``size``, calibrated on ``images`` (rgb, any size, from the training split).
+
+    OpenVINO runs it at precision ``int8``. Some hundred images are customary. RtsegError where the graph exists or
+    there is no image; Unavailable where NNCF or OpenVINO is missing.
+    """
+    path = quantised_graph(bundle, size)
+    if path.exists():
+        raise RtsegError(f'{path} exists already, not overwriting')
+    if not images:
+        raise RtsegError('quantisation needs images to calibrate on')
+    try:
+        import nncf
+        import openvino
+    except ModuleNotFoundError as error:
+        raise Unavailable(f'quantisation needs the package {error.name!r}, which is not installed') from error
+    inputs = nncf.Dataset(images, lambda rgb: stretch(rgb, size))
+    model: Any = openvino.Core().read_model(str(bundle.graph(size)))
+    model = nncf.quantize(model, inputs, preset=nncf.QuantizationPreset.MIXED, subset_size=len(images))
+    with tempfile.TemporaryDirectory(dir=bundle.path) as folder:
+        part = Path(folder) / path.name
+        openvino.save_model(model, str(part))
+        os.replace(part.with_suffix('.bin'), path.with_suffix('.bin'))
+        os.replace(part, path)
+    return path
+
+
+def measure_int8(
+    bundle: Bundle, data: Dataset, split: str, progress: Optional[Callable[[int, int], None]] = None
+) -> Bundle:
+    """Measure the INT8 graph on ``data``; the card gets its mIoU (``<split>-int8``) and its agreement with fp32."""
+    pipeline = Pipeline(bundle, backend='openvino', options=Options(precision='int8'))
+    exact = Pipeline(bundle, backend='openvino', options=Options(precision='fp32'))
+    miou = evaluate(pipeline, data, progress).confusion.miou()
+    images = (data[i].rgb for i in range(len(data)))
+    agreement = float(np.mean([(pipeline(rgb).labels == exact(rgb).labels).mean() for rgb in images]))
+    pipeline.close()
+    exact.close()
+    card = bundle.card
+    card = replace(
+        card,
+        miou={**card.miou, f'{split}-int8': round(miou, 4)},
+        agreement={**card.agreement, 'int8': round(agreement, 5)},
+    )
+    return rewrite_card(bundle, card)
