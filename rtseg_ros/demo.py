@@ -30,7 +30,7 @@ from rtseg_models.errors import RtsegError
 from .demo_processes import Child, Children
 from .demo_results import Run, write_results
 from .recording import Recording, count_masks
-from .rendered_street import StreetSpec, render_ahead
+from .rendered_street import DEFAULT_SEED, StreetSpec, render_ahead
 from .report import RunSummary, write_html, write_json
 from .source_frames import Source, open_source
 from .video import find_ffmpeg
@@ -51,7 +51,7 @@ SETTLE_S = 1.5
 @click.option('--frames', type=click.IntRange(1, 100_000), default=150, show_default=True, help='Most frames to play.')
 @click.option('--rate', 'rate_hz', type=click.FloatRange(0.1, 100), default=10.0, show_default=True, help='In Hz.')
 @click.option('--domain-id', type=click.IntRange(0, 101), help='ROS domain; by default one that nobody uses.')
-@click.option('--seed', type=click.IntRange(0), default=2026, help='Which street.', hidden=True)
+@click.option('--seed', type=click.IntRange(0), default=DEFAULT_SEED, help='Which street.', hidden=True)
 @click.option('--height', type=click.IntRange(64, 2160), default=720, help='Of the street.', hidden=True)
 @click.option('--width', type=click.IntRange(64, 4096), default=1280, help='Of the street.', hidden=True)
 def main(out: Path, **options: Any) -> None:

@@ -148,12 +148,13 @@ def _status(recording: Recording, name: str) -> Dict[str, str]:
 
 
 def node_stage_ms(recording: Recording) -> Dict[str, Dict[str, float]]:
-    """Percentiles of the stages inside the node, over its last 300 frames, from its diagnostics."""
+    """Percentiles of the stages between waiting and sending, over the node's last 300 frames, from its diagnostics."""
     found = {}
     for key, value in _status(recording, 'processing').items():
         words = value.split()
-        if key.endswith('_ms') and words[:1] == ['p50']:
-            found[key[: -len('_ms')]] = {name: float(number) for name, number in zip(words[::2], words[1::2])}
+        stage = key[: -len('_ms')]
+        if words[:1] == ['p50'] and stage not in ('wait', 'total', 'age'):  # measured frame by frame, to the recorder
+            found[stage] = {name: float(number) for name, number in zip(words[::2], words[1::2])}
     return found
 
 

@@ -23,6 +23,9 @@ import rtseg_models.street
 from rtseg_models.errors import RtsegError
 from rtseg_models.street import Street
 
+DEFAULT_SEED = 9000
+"""A street that shows all eleven classes. Training draws its own streets from 100000 on."""
+
 CACHE_BYTES = 2 << 30
 """Most that streets other than the one asked for may take in the cache."""
 
@@ -119,8 +122,11 @@ def _render(spec: StreetSpec, folder: Path, progress: Callable[[int], None], sto
     workers = min(os.cpu_count() or 1, spec.frames)
     context = multiprocessing.get_context('spawn')
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(spec, folder))
+    # Workers inherit the mask: Ctrl-C reaches the whole group, and only this process answers it, by ending the pool.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         pending: Set[Future[None]] = {pool.submit(_render_frame, i) for i in range(spec.frames)}
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         while pending:
             done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
             for future in done:
@@ -131,6 +137,7 @@ def _render(spec: StreetSpec, folder: Path, progress: Callable[[int], None], sto
     except BrokenProcessPool as error:
         raise RtsegError('a rendering process died; was it killed for want of memory?') from error
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         pool.shutdown(cancel_futures=True)
 
 
@@ -152,7 +159,6 @@ class _Worker:
 
 
 def _start_worker(spec: StreetSpec, folder: Path) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the pool
     import cv2
 
     cv2.setNumThreads(1)

@@ -23,7 +23,7 @@ from rtseg_models.errors import UsageError
 
 from .image_codec import encode_image
 from .player import Frame, Player
-from .rendered_street import Interrupted, RenderedStreet, StreetSpec, render_ahead
+from .rendered_street import DEFAULT_SEED, Interrupted, RenderedStreet, StreetSpec, render_ahead
 from .shell import Declaration, declare, run
 
 RELIABILITIES = ('reliable', 'best_effort')
@@ -32,7 +32,7 @@ PARAMETERS: Dict[str, Declaration] = {
     'height': (720, 'Rows of the images.', (64, 2160)),
     'width': (1280, 'Columns of the images.', (64, 4096)),
     'rate_hz': (10.0, 'Frames per second, in the street and on the topics.', (0.1, 100.0)),
-    'seed': (2026, 'Which street.', (0, 2**31 - 1)),
+    'seed': (DEFAULT_SEED, 'Which street.', (0, 2**31 - 1)),
     'frames': (100, 'Frames to render and play.', (1, 100_000)),
     'loop': (True, 'Begin again after the last frame; otherwise exit.', None),
     'frame_id': ('camera_optical_frame', 'Frame of every header.', None),

@@ -151,7 +151,7 @@ def test_an_interrupt_leaves_neither_files_nor_processes(tiny_bundle, tmp_path, 
     assert process.returncode == 130
     assert errors.splitlines() == ['demo: interrupted; nothing is left behind']
     assert list(tmp_path.iterdir()) == []
-    assert not [pid for pid in started if Path(f'/proc/{pid}').exists()]
+    until(lambda: not [pid for pid in started if Path(f'/proc/{pid}').exists()], 'end of every child', 3)
 
 
 def children_of(pid: int) -> list:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -85,7 +86,12 @@ def start(*assignments: str, **more: str) -> subprocess.Popen:
     for assignment in assignments:
         command += ['-p', assignment]
     return subprocess.Popen(
-        command, env=environment(**more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        env=environment(**more),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -144,12 +150,15 @@ def test_it_loops_at_its_rate_and_offers_best_effort(probe, cache):
     assert np.median(np.diff(stamps)) == pytest.approx(0.1, abs=0.05)
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_while_it_renders(number, tmp_path):
+@pytest.mark.parametrize('number, delay_s', [(signal.SIGINT, 0.3), (signal.SIGINT, 1.5), (signal.SIGTERM, 1.5)])
+def test_a_signal_ends_it_while_it_renders(number, delay_s, tmp_path):
     camera = start('frames:=5000', 'height:=96', 'width:=128', f'cache_dir:={tmp_path}')
     until(lambda: any(tmp_path.glob('street/.rendering-*/rgb.npy')), 'rendering', 30)
-    time.sleep(1.0)
-    camera.send_signal(number)
+    time.sleep(delay_s)  # the shorter one finds the workers at their imports
+    if number == signal.SIGINT:
+        os.killpg(camera.pid, number)  # as Ctrl-C in a terminal
+    else:
+        camera.send_signal(number)
     _, errors = camera.communicate(timeout=10)
     assert camera.returncode == 0 and 'Traceback' not in errors, errors
     assert list((tmp_path / 'street').iterdir()) == []
