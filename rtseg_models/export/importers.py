@@ -24,14 +24,16 @@ from ..networks import build_network
 from .bundle_writer import write_bundle
 from .published_names import DABNET, ERFNET, FARSEE, TRAMAC, Rule, published_name
 
-IMAGENET = {'mean': (0.485, 0.456, 0.406), 'std': (0.229, 0.224, 0.225)}
-UNNORMALISED = {'mean': (0.0, 0.0, 0.0), 'std': (1.0, 1.0, 1.0)}
+Rgb = Tuple[float, float, float]
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+GREY_STD = (1 / 255, 1 / 255, 1 / 255)  # for networks that were fed grey values 0..255
 COUNTERS = '.num_batches_tracked'  # absent from files older than PyTorch 0.4.1; no use outside training
 
 
-def _without_mean(red: float, green: float, blue: float) -> Dict[str, Tuple[float, ...]]:
-    """Normalisation that subtracts a mean in grey values 0..255 and does not divide."""
-    return {'mean': (red / 255, green / 255, blue / 255), 'std': (1 / 255,) * 3}
+def _unit(red: float, green: float, blue: float) -> Rgb:
+    """A colour in grey values 0..255, in units of 0..1."""
+    return red / 255, green / 255, blue / 255
 
 
 class Source(NamedTuple):
@@ -39,7 +41,8 @@ class Source(NamedTuple):
 
     classes: ClassSet
     input_size: Size
-    normalisation: Dict[str, Tuple[float, ...]]
+    mean: Rgb
+    std: Rgb
 
 
 class Importer(NamedTuple):
@@ -75,7 +78,7 @@ IMPORTERS: Dict[str, Importer] = {
         TRAMAC,
         'auxlayer.',
         ('classifier.conv.1.weight', 0),
-        {19: Source(CITYSCAPES, _FULL, IMAGENET)},
+        {19: Source(CITYSCAPES, _FULL, IMAGENET_MEAN, IMAGENET_STD)},
         'https://github.com/Tramac/Fast-SCNN-pytorch',
         'Apache-2.0',
         True,
@@ -86,7 +89,7 @@ IMPORTERS: Dict[str, Importer] = {
         ERFNET,
         'encoder.output_conv.',
         ('decoder.output_conv.weight', 1),
-        {20: Source(CITYSCAPES, _HALF, UNNORMALISED)},
+        {20: Source(CITYSCAPES, _HALF, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))},
         'https://github.com/Eromera/erfnet_pytorch',
         'CC-BY-NC-4.0',
         void_in='decoder.6.',
@@ -98,8 +101,8 @@ IMPORTERS: Dict[str, Importer] = {
         '',
         ('classifier.0.conv.weight', 0),
         {
-            19: Source(CITYSCAPES, _HALF, _without_mean(73.16, 82.91, 72.39)),
-            11: Source(CAMVID, (360, 480), _without_mean(99.63, 103.33, 105.66)),
+            19: Source(CITYSCAPES, _HALF, _unit(73.16, 82.91, 72.39), GREY_STD),
+            11: Source(CAMVID, (360, 480), _unit(99.63, 103.33, 105.66), GREY_STD),
         },
         'https://github.com/Reagan1311/DABNet',
         'MIT',
@@ -110,7 +113,7 @@ IMPORTERS: Dict[str, Importer] = {
         FARSEE,
         '',
         ('backend_network.sub_pixel_low.0.weight', 0),
-        {19 * 16: Source(CITYSCAPES, _FULL, IMAGENET)},  # 16 sub-pixels per class
+        {19 * 16: Source(CITYSCAPES, _FULL, IMAGENET_MEAN, IMAGENET_STD)},  # 16 sub-pixels per class
         'https://github.com/zh320/realtime-semantic-segmentation-pytorch',
         'Apache-2.0',
         True,
@@ -137,7 +140,8 @@ def import_checkpoint(kind: str, path: Union[str, Path]) -> Imported:
         'colours': source.classes.colours,
         'ignore_id': source.classes.ignore_id,
         'input_size': source.input_size,
-        **source.normalisation,
+        'mean': source.mean,
+        'std': source.std,
         'align_corners': importer.align_corners,
         'dataset': source.classes.name,
         'licence': importer.licence,
@@ -154,7 +158,7 @@ def import_bundle(kind: str, path: Union[str, Path], out: Path, *, sizes: Sequen
     card = Card(
         network=imported.network,
         network_args=imported.network_args,
-        output_stride=int(network.stride),
+        output_stride=int(network.stride),  # type: ignore[arg-type]
         weights_sha256='',
         **imported.facts,
     )

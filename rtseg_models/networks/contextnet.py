@@ -19,7 +19,7 @@ Not stated in the paper, chosen here:
 
 from __future__ import annotations
 
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -118,19 +118,20 @@ class ContextNet(nn.Module):
         _check_arguments(classes, context_scale, width)
         self.classes, self.context_scale, self.width = classes, context_scale, width
         self.multiple = 8 * context_scale
+        self.dropout = dropout
         self.zero_context = False
         self.zero_detail = False
         detail, context = scaled(DETAIL_WIDTHS, width), scaled(CONTEXT_WIDTHS, width)
         (fusion,) = scaled((FUSION_WIDTH,), width)
         self.detail = detail_branch(detail)
         self.context = context_branch(context)
+        self.half_detail: Optional[nn.Sequential] = None
         self.pyramid = PyramidPooling(context[-1], context[-1], act=nn.ReLU6) if pyramid else None
         if half_branch:
             self.half_detail = detail_branch(detail)
             self.fuse_half = Fusion(context[-1], detail[-1], fusion, context_scale // 2)
             self.fuse = Fusion(fusion, detail[-1], fusion, 2)
         else:
-            self.half_detail = None
             self.fuse = Fusion(context[-1], detail[-1], fusion, context_scale)
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Conv2d(fusion, classes, 1))
         if aux:

@@ -44,8 +44,8 @@ class ConvNormPReLU(nn.Sequential):
         self, cin: int, cout: int, kernel: Tuple[int, int], stride: int = 1, dilation: int = 1, groups: int = 1
     ) -> None:
         # A kernel side of 1 has no extent to dilate, so the dilation counts only along sides of 3.
-        steps = tuple(dilation if k > 1 else 1 for k in kernel)
-        padding = tuple(d * (k // 2) for d, k in zip(steps, kernel))
+        steps = (dilation if kernel[0] > 1 else 1, dilation if kernel[1] > 1 else 1)
+        padding = (steps[0] * (kernel[0] // 2), steps[1] * (kernel[1] // 2))
         super().__init__(nn.Conv2d(cin, cout, kernel, stride, padding, steps, groups, bias=False), NormPReLU(cout))
 
 

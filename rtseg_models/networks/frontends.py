@@ -16,7 +16,7 @@ from __future__ import annotations
 import pickle
 from collections import OrderedDict
 from pathlib import Path
-from typing import Callable, Dict, Tuple, Union
+from typing import Callable, Dict, List, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,13 @@ from torch import Tensor, nn
 from ..errors import BundleError, NotFound
 
 Features = Dict[int, Tensor]
+
+
+class Frontend(nn.Module):
+    """What every front-end has besides ``forward``."""
+
+    channels: Dict[int, int]
+    classifier_prefix: str
 
 
 class ResidualBlock(nn.Module):
@@ -45,7 +52,7 @@ class ResidualBlock(nn.Module):
         return F.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
-class ResNet(nn.Module):
+class ResNet(Frontend):
     """ResNet of basic blocks, ``repeats`` in each of its four stages."""
 
     classifier_prefix = 'fc.'
@@ -66,8 +73,8 @@ class ResNet(nn.Module):
         x = F.relu(self.bn1(self.conv1(x)))  # (N, 64, H/2, W/2)
         x = F.max_pool2d(x, 3, 2, 1)  # (N, 64, H/4, W/4)
         features = {}
-        for stride, stage in ((4, self.layer1), (8, self.layer2), (16, self.layer3), (32, self.layer4)):
-            x = features[stride] = stage(x)  # (N, channels[stride], H/stride, W/stride)
+        for stage, stride in enumerate(self.channels, 1):
+            x = features[stride] = self.get_submodule(f'layer{stage}')(x)  # (N, channels[stride], H/stride, W/stride)
         return features
 
 
@@ -93,7 +100,7 @@ class InvertedResidual(nn.Module):
         return x + self.conv(x) if self.residual else self.conv(x)
 
 
-class MobileNetV2(nn.Module):
+class MobileNetV2(Frontend):
     """MobileNetV2 at width 1."""
 
     classifier_prefix = 'classifier.'
@@ -102,7 +109,7 @@ class MobileNetV2(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.channels = {4: 24, 8: 32, 16: 96, 32: 1280}
-        modules = [nn.Sequential(*_conv_norm(3, 32, 3, 2), nn.ReLU6(inplace=True))]
+        modules: List[nn.Module] = [nn.Sequential(*_conv_norm(3, 32, 3, 2), nn.ReLU6(inplace=True))]
         cin = 32
         for expansion, cout, repeats, stride in self.rows:
             for i in range(repeats):
@@ -147,7 +154,7 @@ class ShuffleUnit(nn.Module):
         return y.reshape(n, 2 * half, h, w)  # channels interleaved, left first
 
 
-class ShuffleNetV2(nn.Module):
+class ShuffleNetV2(Frontend):
     """ShuffleNetV2 at width 1."""
 
     classifier_prefix = 'fc.'
@@ -173,7 +180,7 @@ class ShuffleNetV2(nn.Module):
         return {4: quarter, 8: eighth, 16: sixteenth, 32: last}
 
 
-FRONTENDS: Dict[str, Callable[[], nn.Module]] = {
+FRONTENDS: Dict[str, Callable[[], Frontend]] = {
     'resnet18': lambda: ResNet((2, 2, 2, 2)),
     'resnet34': lambda: ResNet((3, 4, 6, 3)),
     'mobilenet_v2': MobileNetV2,
@@ -181,14 +188,14 @@ FRONTENDS: Dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def build_frontend(name: str) -> nn.Module:
+def build_frontend(name: str) -> Frontend:
     """A fresh front-end; ValueError lists the known names."""
     if name not in FRONTENDS:
         raise ValueError(f'unknown front-end {name!r}; known: {", ".join(FRONTENDS)}')
     return FRONTENDS[name]()
 
 
-def load_frontend(frontend: nn.Module, path: Union[str, Path]) -> None:
+def load_frontend(frontend: Frontend, path: Union[str, Path]) -> None:
     """Load a weights file in torchvision's naming into ``frontend``; its classifier is left out.
 
     NotFound if there is no such file; BundleError if it cannot be read, or names the first tensor that is missing, left

@@ -35,11 +35,12 @@ class Prediction(nn.Module):
             raise ValueError(f'unknown output {output!r}; known: {", ".join(OUTPUTS)}')
         self.network = network
         self.output = output
+        self.stride = int(network.stride)  # type: ignore[arg-type]
+        self.align_corners = bool(getattr(network, 'align_corners', False))
 
     def forward(self, x: Tensor) -> Tensor:
         size = (int(x.shape[-2]), int(x.shape[-1]))
-        align_corners = getattr(self.network, 'align_corners', False)
-        logits = upsample(self.network(x), self.network.stride, size, align_corners)  # (N, classes, H, W)
+        logits = upsample(self.network(x), self.stride, size, self.align_corners)  # (N, classes, H, W)
         if self.output == 'probabilities':
             return torch.softmax(logits, 1)  # (N, classes, H, W)
         return logits.argmax(1).to(torch.uint8)  # (N, H, W)

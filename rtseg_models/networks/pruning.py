@@ -48,7 +48,7 @@ def _branch(path: str, branch: nn.Sequential) -> List[Layer]:
             layers.append(Layer(here, [source] if source else [], here))
             source = here
         else:
-            for j, block in enumerate(child):
+            for j, block in enumerate(child.children()):
                 assert isinstance(block, Bottleneck)
                 body = f'{here}.{j}.body'
                 output = source if block.residual else f'{here}.{j}'
@@ -99,7 +99,7 @@ def narrower(network: ContextNet, width: float) -> ContextNet:
         half_branch=network.half_detail is not None,
         pyramid=network.pyramid is not None,
         aux=hasattr(network, 'aux_heads'),
-        dropout=network.classifier[0].p,
+        dropout=network.dropout,
     )
 
 
@@ -126,10 +126,10 @@ def survivors(network: ContextNet, width: float) -> Dict[str, Tensor]:
 def mask(network: ContextNet, keep: Dict[str, Tensor]) -> None:
     """Silence, in place, every channel that its group does not keep: its output is zero, the shapes stay."""
     for layer in layers(network):
-        convolution, norm = list(network.get_submodule(layer.path).children())[:2]
+        convolution, norm = _convolution(network, layer), network.get_submodule(f'{layer.path}.1')
         dropped = torch.ones(convolution.out_channels, dtype=torch.bool)
         dropped[keep[layer.output]] = False
-        for parameter in (convolution.weight, norm.weight, norm.bias):
+        for parameter in (convolution.weight, *norm.parameters()):
             parameter[dropped] = 0.0
 
 
