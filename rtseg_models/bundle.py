@@ -52,8 +52,9 @@ class Bundle:
         if not path.is_file():
             have = ', '.join(f'{h}x{w}' for h, w in self.sizes()) or 'none'
             raise ConfigurationError(
-                f'{self.path}: no graph for input size {size[0]}x{size[1]} (present: {have}). Install PyTorch to have it '
-                f'exported on demand, or make it with: rtseg export --size {size[0]}x{size[1]}'
+                f'{self.path}: no graph for input size {size[0]}x{size[1]} (present: {have}). Install PyTorch to have '
+                f'it exported on demand, or make a bundle that has it: '
+                f'rtseg export --size {size[0]}x{size[1]} {self.path} --out FOLDER'
             )
         return path
 
@@ -89,8 +90,8 @@ class Bundle:
         found = sha256_of(self.weights_path)
         if found != self.card.weights_sha256:
             raise BundleError(
-                f'{self.weights_path}: sha256 is {found}, the card says {self.card.weights_sha256}; the file is damaged or '
-                'belongs to another card'
+                f'{self.weights_path}: sha256 is {found}, the card says {self.card.weights_sha256}; the file is damaged '
+                'or belongs to another card'
             )
         tensors = self._stored()
         for name, tensor in tensors.items():
@@ -112,8 +113,8 @@ def sha256_of(path: Path) -> str:
 def load_bundle(model: str, weights_root: str = '') -> Bundle:
     """The bundle that ``model`` names, checked: a shipped bundle's name or a path to a folder.
 
-    With ``weights_root`` the folder must resolve inside it (names of shipped bundles excepted). NotFound lists the shipped
-    names; BundleError gives the absolute path and the first offending field or tensor.
+    With ``weights_root`` the folder must resolve inside it (names of shipped bundles excepted). NotFound lists the
+    shipped names; BundleError gives the absolute path and the first offending field or tensor.
     """
     shipped = shipped_bundles()
     path = shipped.get(model)

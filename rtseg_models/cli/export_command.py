@@ -9,8 +9,10 @@ from typing import Optional, Tuple
 
 import click
 
+from ..bundle import load_bundle
 from ..card import Size
 from ..datasets import DATASETS, open_dataset
+from ..export.bundle_writer import with_sizes
 from ..export.checkpoint import bundle_from_checkpoint, measure
 from .model_options import SIZE
 from .output import console, progress
@@ -23,8 +25,14 @@ from .output import console, progress
 @click.option('--dataset', type=click.Choice(sorted(DATASETS)), help='Measure on the val split of this dataset …')
 @click.option('--root', type=click.Path(path_type=Path), default=Path('.'), help='… which lies in this folder.')
 def command(checkpoint: Path, out: Path, sizes: Tuple[Size, ...], dataset: Optional[str], root: Path) -> None:
-    """Write CHECKPOINT as a bundle, each graph checked against eager PyTorch before the folder appears."""
-    bundle = bundle_from_checkpoint(checkpoint, out, sizes=sizes)
+    """Write CHECKPOINT (or a bundle folder, to give it more sizes) as a bundle.
+
+    Each graph is checked against eager PyTorch before the folder appears.
+    """
+    if checkpoint.is_dir():
+        bundle = with_sizes(load_bundle(str(checkpoint)), out, sizes)
+    else:
+        bundle = bundle_from_checkpoint(checkpoint, out, sizes=sizes)
     if dataset is not None:
         with progress('measuring') as advance:
             bundle = measure(bundle, open_dataset(dataset, root, 'val'), 'val', advance)

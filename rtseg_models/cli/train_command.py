@@ -46,7 +46,9 @@ def command(
     if chosen.street_frames:
         with progress('rendering') as advance:
             data = replace(data, street=rendered_samples(chosen.street_frames, chosen.seed, advance))
-    checkpoint = train(chosen, data, out, start_from=start_from, resume=resume, log=lambda line: console.print(line, soft_wrap=True))
+    checkpoint = train(
+        chosen, data, out, start_from=start_from, resume=resume, log=lambda line: console.print(line, soft_wrap=True)
+    )
     if first:
         write_configuration(chosen, data.train.class_set, data.counts, len(data.train), out)
         _write_results(chosen, checkpoint, measured, out)

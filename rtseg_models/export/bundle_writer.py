@@ -7,9 +7,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Sequence
+from typing import AbstractSet, Iterator, Sequence
 
 import numpy as np
 from safetensors.torch import save_file
@@ -34,28 +35,48 @@ def write_bundle(
     eager PyTorch. Before the folder appears, every graph is compared with eager at its own size: BundleError where
     logits differ by more than 1e-3 of their standard deviation. RtsegError where ``out`` exists already.
     """
+    with _new_folder(out) as part:
+        save_file(stored_tensors(network, half), str(part / WEIGHTS))
+        (part / WEIGHTS).chmod(0o644)
+        card = replace(card, weights_sha256=sha256_of(part / WEIGHTS), output_stride=logit_stride(network))
+        (part / 'card.json').write_text(card.to_json(), encoding='utf-8')
+        bundle = load_bundle(str(part))
+        _add_graphs(bundle, {card.input_size, *sizes})
+        frame = Street(golden_seed, height=card.input_size[0], width=card.input_size[1]).frame(0).rgb
+        labels = Pipeline(bundle, backend='torch')(frame).labels
+        np.savez_compressed(part / 'golden.npz', rgb=frame, labels=labels)
+    return load_bundle(str(out))
+
+
+def with_sizes(bundle: Bundle, out: Path, sizes: Sequence[Size]) -> Bundle:
+    """A copy of ``bundle`` at ``out`` with graphs for more input sizes, checked like those of ``write_bundle``."""
+    with _new_folder(out) as part:
+        shutil.copytree(bundle.path, part, dirs_exist_ok=True)
+        _add_graphs(load_bundle(str(part)), set(sizes) - set(bundle.sizes()))
+    return load_bundle(str(out))
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """A folder beside ``out`` that takes its place when the block ends well and is removed when it does not."""
     if out.exists():
         raise RtsegError(f'{out} exists already, not overwriting')
     out.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f'.{out.name}-', dir=out.parent))
     try:
-        save_file(stored_tensors(network, half), str(part / WEIGHTS))
-        card = replace(card, weights_sha256=sha256_of(part / WEIGHTS), output_stride=logit_stride(network))
-        (part / 'card.json').write_text(card.to_json(), encoding='utf-8')
-        bundle = load_bundle(str(part))
-        deployed = deployed_network(bundle)
-        for size in sorted({card.input_size, *sizes}):
-            (part / f'{size[0]}x{size[1]}.onnx').write_bytes(export_graph(deployed, part / WEIGHTS, size))
-            check_parity(bundle, size)
-        frame = Street(golden_seed, height=card.input_size[0], width=card.input_size[1]).frame(0).rgb
-        labels = Pipeline(bundle, backend='torch')(frame).labels
-        np.savez_compressed(part / 'golden.npz', rgb=frame, labels=labels)
+        yield part
         part.chmod(0o755)
-        (part / WEIGHTS).chmod(0o644)
         os.replace(part, out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return load_bundle(str(out))
+
+
+def _add_graphs(bundle: Bundle, sizes: AbstractSet[Size]) -> None:
+    deployed = deployed_network(bundle)
+    for size in sorted(sizes):
+        graph = bundle.path / f'{size[0]}x{size[1]}.onnx'
+        graph.write_bytes(export_graph(deployed, bundle.weights_path, size))
+        check_parity(bundle, size)
 
 
 def check_parity(bundle: Bundle, size: Size, bound: float = 1e-3) -> None:

@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from rtseg_models.bundle import Bundle, load_bundle
+from rtseg_models.engine import Pipeline
+from rtseg_models.street import Street
+
+
+def rtseg(*arguments: object) -> subprocess.CompletedProcess[str]:
+    code = 'from rtseg_models.cli import main; main()'
+    return subprocess.run([sys.executable, '-c', code, *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.fixture(scope='module')
+def camvid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three rendered images in CamVid's layout."""
+    root = tmp_path_factory.mktemp('camvid')
+    for folder in ('val', 'valannot'):
+        (root / folder).mkdir()
+    street = Street(5, height=90, width=120)
+    for i in range(3):
+        frame = street.frame(20 * i)
+        cv2.imwrite(str(root / 'val' / f'{i:04d}.png'), frame.rgb[:, :, ::-1])
+        cv2.imwrite(str(root / 'valannot' / f'{i:04d}.png'), frame.label)
+    return root
+
+
+def test_help_names_every_command_without_importing_one() -> None:
+    done = rtseg('--help')
+    assert done.returncode == 0
+    for name in ('models', 'bundles', 'predict', 'evaluate', 'benchmark', 'train', 'recipes', 'export', 'import'):
+        assert name in done.stdout
+
+
+def test_models_counts_what_it_builds() -> None:
+    done = rtseg('models', '--json', '-')
+    rows = {row['name']: row for row in json.loads(done.stdout)}
+    assert rows['dabnet']['params'] == 756_643
+    assert rows['erfnet']['params'] == 2_064_191
+    assert set(rows['fast_scnn']) == {'name', 'paper', 'year', 'params', 'macs', 'size', 'published'}
+    assert {'contextnet', 'farsee_net', 'enet', 'contextnet_cn124', 'contextnet_cn14_500'} <= rows.keys()
+
+
+def test_bundles_lists_what_is_shipped() -> None:
+    done = rtseg('bundles', '--json', '-')
+    names = {row['name']: row for row in json.loads(done.stdout)}
+    assert names['fast_scnn-camvid']['miou']['val'] >= 0.54
+
+
+def test_predict_writes_the_pipelines_labels(camvid: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    out = tmp_path / 'out'
+    done = rtseg('predict', camvid / 'val', '--model', tiny_bundle.path, '--out', out)
+    assert done.returncode == 0, done.stderr
+    labels = cv2.imread(str(out / 'labels' / '0001.png'), cv2.IMREAD_UNCHANGED)
+    rgb = cv2.imread(str(camvid / 'val' / '0001.png'))[:, :, ::-1].copy()
+    assert np.array_equal(labels, Pipeline(tiny_bundle)(rgb).labels)
+    assert cv2.imread(str(out / 'overlays' / '0001.jpg')).shape == (90, 120, 3)
+    again = rtseg('predict', camvid / 'val', '--model', tiny_bundle.path, '--out', out)
+    assert again.returncode != 0
+    assert 'not overwriting' in again.stderr
+
+
+def test_evaluate_equals_a_count_by_hand(camvid: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / 'figures.json'
+    done = rtseg(
+        'evaluate',
+        '--model',
+        tiny_bundle.path,
+        '--dataset',
+        'camvid',
+        '--root',
+        camvid,
+        '--split',
+        'val',
+        '--json',
+        path,
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(path.read_text())
+    assert figures['frames'] == 3
+    pipeline, right, total = Pipeline(tiny_bundle), 0, 0
+    for i in range(3):
+        rgb = cv2.imread(str(camvid / 'val' / f'{i:04d}.png'))[:, :, ::-1].copy()
+        label = cv2.imread(str(camvid / 'valannot' / f'{i:04d}.png'), cv2.IMREAD_UNCHANGED)
+        right += int((pipeline(rgb).labels == label)[label != 11].sum())
+        total += int((label != 11).sum())
+    assert figures['pixel_accuracy'] == pytest.approx(right / total, abs=1e-12)
+    assert set(figures['iou']) == set(tiny_bundle.card.class_names)
+
+
+def test_verify_runs_the_golden_sample_everywhere(tiny_bundle: Bundle) -> None:
+    done = rtseg('verify', tiny_bundle.path, '--json', '-')
+    assert done.returncode == 0, done.stderr
+    rows = {row['backend']: row for row in json.loads(done.stdout)}
+    assert {rows[b]['result'] for b in ('openvino', 'onnxruntime', 'torch')} == {'agrees'}
+
+
+def test_export_adds_sizes_to_a_bundle_folder(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    out = tmp_path / 'more'
+    done = rtseg('export', tiny_bundle.path, '--out', out, '--size', '64x64')
+    assert done.returncode == 0, done.stderr
+    assert load_bundle(str(out)).sizes() == [(64, 64), (64, 96), (96, 128)]
+
+
+@pytest.mark.parametrize(
+    'arguments,code,said',
+    [
+        (('predict', '/nowhere.png', '--out', '{tmp}/x'), 66, '/nowhere.png'),
+        (('verify', '/nowhere'), 66, '/nowhere'),
+        (('evaluate', '--model', 'fast_scnn-camvid', '--dataset', 'camvid', '--root', '{tmp}'), 66, 'val'),
+        (('evaluate', '--model', 'fast_scnn-camvid', '--dataset', 'mars'), 2, 'mars'),
+        (('export', '{tmp}/none.pt', '--out', '{tmp}/x'), 66, 'none.pt'),
+        (('import', 'dabnet', '{tmp}/none.pth', '--out', '{tmp}/x'), 66, 'none.pth'),
+        (('import', 'dabnet', '{tmp}/other.pth', '--out', '{tmp}/x'), 65, 'other.pth'),
+        (('train', 'no-such-recipe', '--root', '{tmp}', '--out', '{tmp}/x'), 2, 'no-such-recipe'),
+        (('predict', '--size', '512', '--out', '{tmp}/x', '/nowhere.png'), 2, '512'),
+    ],
+)
+def test_a_fault_is_one_sentence_and_the_right_code(
+    arguments: tuple[str, ...], code: int, said: str, tmp_path: Path
+) -> None:
+    torch.save({'weight': torch.zeros(2)}, tmp_path / 'other.pth')
+    done = rtseg(*(a.format(tmp=tmp_path) for a in arguments))
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert 'Traceback' not in done.stderr
+    assert not (tmp_path / 'x').exists()
