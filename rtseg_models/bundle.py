@@ -90,8 +90,8 @@ class Bundle:
         found = sha256_of(self.weights_path)
         if found != self.card.weights_sha256:
             raise BundleError(
-                f'{self.weights_path}: sha256 is {found}, the card says {self.card.weights_sha256}; the file is damaged '
-                'or belongs to another card'
+                f'{self.weights_path}: sha256 is {found}, the card says {self.card.weights_sha256}; '
+                'the file is damaged or belongs to another card'
             )
         tensors = self._stored()
         for name, tensor in tensors.items():
