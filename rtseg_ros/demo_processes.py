@@ -57,10 +57,14 @@ class Child:
             raise ChildFailed(f'{self.name} ended with exit code {code}: {self.last_words()}', code if code > 0 else 70)
         return code is None
 
-    def stop(self) -> None:
-        """Ask it to end and wait; kill it where it does not."""
+    def interrupt(self) -> None:
+        """Ask it to end."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
+
+    def stop(self) -> None:
+        """Ask it to end and wait; kill it where it does not."""
+        self.interrupt()
         try:
             self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
@@ -79,7 +83,7 @@ class Child:
 
 
 class Children:
-    """Starts children and ends them all when left, the last first; a context manager."""
+    """Starts children, and ends them all when left; a context manager."""
 
     def __init__(self, logs: Path, domain_id: Optional[int]) -> None:
         self._logs = logs
@@ -100,7 +104,9 @@ class Children:
     def __exit__(
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
-        for child in reversed(self._children):
+        for child in self._children:
+            child.interrupt()
+        for child in self._children:
             child.stop()
 
     def start(self, module: str, parameters: Dict[str, Any]) -> Child:

@@ -67,7 +67,7 @@ def write_results(
                 video.write(screen.compose(rgb, labels, truth, _caption(bundle, record, index, len(served))))
             progress(index + 1)
     summary = _summary(recording, bundle, run, mapping, served, records)
-    summary.examples = [_example(recording, meter, record) for record in _shown(summary)]
+    summary.examples = [_example(recording, meter, record, summary) for record in _shown(summary)]
     return summary
 
 
@@ -200,13 +200,17 @@ def _shown(summary: RunSummary) -> List[FrameRecord]:
     return [summary.masks[i] for i in places]
 
 
-def _example(recording: Recording, meter: _Meter, record: FrameRecord) -> Example:
+def _example(recording: Recording, meter: _Meter, record: FrameRecord, summary: RunSummary) -> Example:
     labels = recording.get('mask', record.stamp_ns)
     assert labels is not None, 'records are of stored masks'
     rgb = recording.get('image', record.stamp_ns)
     truth = meter.truth(recording.get('label', record.stamp_ns), record.index)
     shown = np.zeros((*labels.shape, 3), np.uint8) if rgb is None else rgb
-    return Example(f'frame {record.index}', _accuracy(record), shown, labels, _fitted(truth, labels))
+    detail = f'{record.size[0]}x{record.size[1]}'
+    if record.confusion:
+        miou = figures(record.matrix(len(summary.class_names)), summary.evaluable)[0]
+        detail = f'mean IoU {100 * miou:.1f} %, {_accuracy(record)}'
+    return Example(f'frame {record.index}', detail, shown, labels, _fitted(truth, labels))
 
 
 def _accuracy(record: FrameRecord) -> str:
