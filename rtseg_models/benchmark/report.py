@@ -14,8 +14,9 @@ def table(result: Dict[str, Any]) -> Table:
     """The rows of ``run_benchmark``, times in milliseconds at the median unless said otherwise."""
     machine = result['machine']
     where = machine['gpu'] or f'{machine["processor"]}, {machine["cores"]} cores'
-    found = Table(title=f'{where}, {machine["date"]} (load {machine["load_before"]} before)')
-    for column in ('model', 'backend', 'precision', 'size', 'camera'):
+    camera = _size(result['rows'][0]['camera'])
+    found = Table(title=f'camera {camera}; {where}, {machine["date"]} (load {machine["load_before"]} before)')
+    for column in ('model', 'backend', 'precision', 'size'):
         found.add_column(column)
     for column in ('network', 'pipeline', 'p95', 'p99', 'around', 'baseline', 'x', 'fps', 'MB', 'equal to fp32'):
         found.add_column(column, justify='right')
@@ -26,7 +27,6 @@ def table(result: Dict[str, Any]) -> Table:
             row['backend'],
             row['precision'],
             _size(row['size']),
-            _size(row['camera']),
             f'{network["p50"]:.2f}' if network else '-',
             f'{pipeline["p50"]:.2f}',
             f'{pipeline["p95"]:.2f}',

@@ -85,16 +85,26 @@ def run_benchmark(
     No ``sizes`` means each card's. ``frames``, rgb (H,W,3) uint8, are stretched to ``camera``; without them a street is
     rendered. ``baseline`` times eager PyTorch on the same device, ``graph_baseline`` adds a row for ONNX Runtime with
     upsampling and argmax in the graph. ``memory`` weighs each row in a process of its own. ``agreement`` is the share
-    of pixels equal to dense fp32 evaluation. Unavailable or ConfigurationError where a combination cannot be had.
+    of pixels equal to dense fp32 evaluation. Combinations that this machine cannot run are ``skipped`` with the reason;
+    Unavailable where none is left, ConfigurationError for a size without a graph.
     """
     facts = machine_facts()
     pixels = [stretch(f, camera)[0] for f in frames] or _rendered(camera)
     bundles = {model: load_bundle(model) for model in models}
     rows: List[Row] = []
+    skipped: List[Dict[str, Any]] = []
     for model, backend, precision in itertools.product(models, backends, precisions):
         for size in sizes or (bundles[model].card.input_size,):
             options = Options(device=device, precision=precision, threads=threads)
-            rows.append(Row.of(model, Pipeline(bundles[model], backend=backend, input_size=size, options=options)))
+            try:
+                pipeline = Pipeline(bundles[model], backend=backend, input_size=size, options=options)
+            except Unavailable as error:
+                what = {'model': model, 'backend': backend, 'precision': precision, 'size': list(size)}
+                skipped.append({**what, 'reason': str(error)})
+                continue
+            rows.append(Row.of(model, pipeline))
+    if not rows:
+        raise Unavailable('; '.join(dict.fromkeys(s['reason'] for s in skipped)))
     keys = dict.fromkeys(row.key for row in rows)
     eager: Dict[Key, Contender] = {}
     graphs: Dict[Key, Tuple[Labeller, Contender]] = {}
@@ -119,7 +129,7 @@ def run_benchmark(
     for key, (label, contender) in graphs.items():
         shared = _agreement(label, pixels, references[key])
         results.append(_graph_result(key, camera, contender, eager.get(key), shared))
-    return {'machine': facts, 'rows': results}
+    return {'machine': facts, 'rows': results, 'skipped': skipped}
 
 
 def _rendered(camera: Size) -> List[np.ndarray]:

@@ -10,6 +10,7 @@ from typing import List, Optional, Tuple
 import click
 import cv2
 import numpy as np
+from rich.console import Console
 
 from ..benchmark import plot, run_benchmark, table
 from ..card import Size
@@ -19,6 +20,8 @@ from .model_options import SIZE
 from .output import console, json_option, progress, refuse_existing, write_json
 
 _PRECISIONS = ['auto', 'fp32', 'fp16', 'bf16', 'int8']
+
+_TABLE_WIDTH = 150
 
 
 @click.command('benchmark')
@@ -72,7 +75,9 @@ def command(
     if json_path is not None:
         write_json(json_path, result)
     if str(json_path) != '-':
-        console.print(table(result))
+        Console(width=max(console.width, _TABLE_WIDTH)).print(table(result))
+    for combination in result['skipped']:
+        click.echo('skipped {model} {backend} {precision}: {reason}'.format(**combination), err=True)
     if plot_path is not None:
         plot(result, plot_path)
 

@@ -30,6 +30,9 @@ upsample_confidence = kernels.upsample_confidence
 colourise = kernels.colourise
 blend = kernels.blend
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+"""Cores that this process may use."""
+
 _log = logging.getLogger('rtseg')
 Result = TypeVar('Result')
 
@@ -45,7 +48,7 @@ def announce() -> None:
 
 @lru_cache(maxsize=None)
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix='rtseg-band')
+    return ThreadPoolExecutor(max_workers=CORES, thread_name_prefix='rtseg-band')
 
 
 def in_bands(work: Callable[[int, int], Result], rows: int, bands: int) -> List[Result]:

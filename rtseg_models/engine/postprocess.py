@@ -10,7 +10,6 @@ their classes only those that can win; rows in which borders prevail are evaluat
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Optional, Tuple
@@ -129,4 +128,4 @@ def _widened(logits: np.ndarray) -> np.ndarray:
 
 
 def _bands(work: int, per_band: int) -> int:
-    return max(1, min(os.cpu_count() or 1, work // per_band))
+    return max(1, min(kernels.CORES, work // per_band))

@@ -14,6 +14,7 @@ from rtseg_models.benchmark import plot, run_benchmark, table
 from rtseg_models.benchmark.turns import Contender, take_turns
 from rtseg_models.bundle import shipped_bundles
 from rtseg_models.engine.backends import installed
+from rtseg_models.errors import Unavailable
 
 CAMERA = (180, 320)
 SIZE = (360, 480)
@@ -58,7 +59,7 @@ def result():
         sizes=[SIZE],
         camera=CAMERA,
         backends=['onnxruntime', 'torch'],
-        precisions=['fp32'],
+        precisions=['fp32', 'bf16'],
         device='cpu',
         threads=1,
         baseline=True,
@@ -79,6 +80,14 @@ def test_rows_have_the_agreed_keys(result):
         assert set(row['pipeline_ms']) == set(row['baseline_ms']) == {'p50', 'p95', 'p99'}
         assert row['fps'] == pytest.approx(1e3 / row['pipeline_ms']['p50'], abs=0.01)
     json.dumps(result, allow_nan=False)
+
+
+def test_what_cannot_be_had_is_skipped_with_the_reason(result):
+    skipped = [(s['backend'], s['precision']) for s in result['skipped']]
+    assert skipped == [('onnxruntime', 'bf16'), ('torch', 'bf16')]
+    assert all('offers fp32' in s['reason'] for s in result['skipped'])
+    with pytest.raises(Unavailable, match='offers fp32'):
+        run_benchmark(['fast_scnn-camvid'], backends=['onnxruntime'], precisions=['fp16'], device='cpu')
 
 
 def test_every_way_gives_the_same_labels(result):
