@@ -12,7 +12,10 @@ from typing import Any, List, NoReturn
 
 EXIT_USAGE = 64
 EXIT_FAILURE = 70
-CLOSING_S = 1.0
+PATIENCE_S = 0.5
+"""Seconds that a running inference may take to end once the process was asked to."""
+CLOSING_S = 0.8
+"""Seconds that the node may take to end in good order; two are promised from the signal to the exit."""
 
 
 def main() -> NoReturn:
@@ -83,7 +86,7 @@ def _spin(node: Any, executor: Any, stop: threading.Event) -> None:
             executor.spin_once(timeout_sec=0.5)
         except Exception as error:  # the executor raises what callbacks raise, and a vehicle's node outlives its bugs
             node.guard.report(error, 'callback')
-    node.release()
+    node.release(PATIENCE_S)
 
 
 def _refused(message: str, code: int = EXIT_USAGE) -> int:

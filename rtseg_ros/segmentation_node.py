@@ -26,7 +26,7 @@ from .live_settings import LiveSettings
 from .model import Model, open_model
 from .parameters import Settings
 from .services import Services
-from .serving import Serving
+from .serving import PATIENCE_S, Serving
 from .worker import run_aside
 
 Steps = Callable[[Any, LifecycleState], None]
@@ -119,11 +119,11 @@ class SegmentationNode(LifecycleNode):  # type: ignore[misc]
     def on_error(self, state: LifecycleState) -> None:
         self.release()
 
-    def release(self) -> None:
+    def release(self, patience_s: float = PATIENCE_S) -> None:
         """Let go of everything that configure made; harmless when there is nothing."""
         serving, self.serving = self.serving, None
         if serving is not None:
-            serving.close()
+            serving.close(patience_s)
 
     def configured(self) -> Serving:
         """What configure made; ConfigurationError where there is nothing."""

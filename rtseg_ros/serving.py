@@ -20,6 +20,9 @@ from .model import Model
 from .parameters import Settings
 from .worker import Worker
 
+PATIENCE_S = 10.0
+"""Seconds that a running inference may take to end."""
+
 
 class Serving:
     """Frames go from a camera through ``_receive`` and the worker's newest-wins box to ``Camera.serve``."""
@@ -99,10 +102,10 @@ class Serving:
         """Run the golden sample between two frames; the future holds its share of equal pixels or the error."""
         return self._worker.submit(self._self_test)
 
-    def close(self) -> None:
-        """Let go of everything."""
+    def close(self, patience_s: float = PATIENCE_S) -> None:
+        """Let go of everything; an inference that does not end within ``patience_s`` is left behind."""
         self.stop()
-        if self._worker.stop(1.0):
+        if self._worker.stop(patience_s):
             self.model.pipeline.close()
         else:
             self._node.get_logger().error('an inference does not end; its thread and memory are left behind')

@@ -216,7 +216,7 @@ class Probe:
     def counts(self, name: str = 'processing') -> Dict[str, str]:
         """Key and value of a status that was made from now on."""
         seen = len(self.received['/diagnostics'])
-        until(lambda: len(self.received['/diagnostics']) > seen + 1, 'fresh diagnostics', 5.0)
+        until(lambda: len(self.received['/diagnostics']) > seen, 'fresh diagnostics', 5.0)
         status = self.diagnosis(name)
         assert status is not None
         return {entry.key: entry.value for entry in status.values}

@@ -17,7 +17,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from rtseg_ros.cloud_codec import points_from_message
 from rtseg_ros.transport import PROFILE, PROFILE_VARIABLES, config_file
 
-QUICK = {'warmup_iterations': 0, 'self_test': False}
+QUICK = {'warmup_iterations': 0, 'self_test': False, 'max_image_age_s': 0.0}  # a busy machine makes frames old
 
 CAMERA = """
 import sys, time, rclpy

@@ -23,7 +23,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def node(folder):
-    process = NodeProcess(parameters={'autostart': False, 'model': folder, 'warmup_iterations': 0})
+    process = NodeProcess(
+        parameters={'autostart': False, 'model': folder, 'warmup_iterations': 0, 'max_image_age_s': 0.0}
+    )
     yield process
     code = process.signal(signal.SIGINT)
     assert code == 0, process.log

@@ -29,6 +29,7 @@ def size():
 @pytest.fixture(scope='module')
 def node(size):
     given = {'input_height': size[0], 'input_width': size[1], 'deterministic': True, 'max_image_pixels': 1_000_000}
+    given['max_image_age_s'] = 2.0  # a busy machine makes frames old
     process = NodeProcess('--ros-args', '-r', 'image:=/front/image_raw', parameters=given)
     yield process
     code = process.signal(signal.SIGTERM)

@@ -1,0 +1,206 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Faults inside the node at run time: a network that fails, hangs or loses its device. One node meets most of them."""
+
+import signal
+import time
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from node_process import LATCHED, NODE, NodeProcess, Probe, bundle, picture, until
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+
+MASK = f'{NODE}/mask'
+
+SABOTAGE = """
+import os, time
+from pathlib import Path
+from rtseg_models.engine import NonFiniteLogits, Pipeline
+from rtseg_models.errors import DeviceLost
+
+switch = Path(os.environ['SABOTAGE'])
+healthy = Pipeline.__call__
+
+def sabotaged(self, *args, **options):
+    fault = switch.read_text()
+    if fault == 'nan':
+        raise NonFiniteLogits('logits hold NaN')
+    if fault == 'bug':
+        raise ZeroDivisionError('a bug')
+    if fault == 'lost':
+        raise DeviceLost('the context is gone')
+    if fault == 'memory':
+        switch.write_text('')
+        raise MemoryError
+    while switch.read_text() == 'hang':
+        time.sleep(0.01)
+    return healthy(self, *args, **options)
+
+Pipeline.__call__ = sabotaged
+"""
+
+
+@pytest.fixture(scope='module')
+def workshop(tmp_path_factory):
+    """A folder whose ``sitecustomize`` spoils the pipeline as the file ``switch`` says."""
+    folder = tmp_path_factory.mktemp('sabotage')
+    (folder / 'sitecustomize.py').write_text(SABOTAGE)
+    (folder / 'switch').write_text('')
+    return folder
+
+
+def spoilt_node(workshop, **parameters):
+    bundle()
+    given = {'max_consecutive_failures': 3, 'max_image_age_s': 0.0, **parameters}
+    return NodeProcess(parameters=given, PYTHONPATH=str(workshop), SABOTAGE=str(workshop / 'switch'))
+
+
+@pytest.fixture(scope='module')
+def node(workshop):
+    process = spoilt_node(workshop)
+    process.wait_for_log('serving ')
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope='module')
+def probe(node):
+    found = Probe()
+    found.subscribe('/diagnostics', DiagnosticArray)
+    found.subscribe(MASK, Image)
+    until(found.publisher('/image').get_subscription_count, 'subscription of the node')
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def fault(workshop):
+    """Sets a fault for one test."""
+    yield (workshop / 'switch').write_text
+    (workshop / 'switch').write_text('')
+
+
+def send(probe):
+    message = probe.frame(picture())
+    probe.publisher('/image').publish(message)
+    return message
+
+
+def serves(probe):
+    message = send(probe)
+    return until(lambda: any(m.header == message.header for m in list(probe.received[MASK])), 'mask')
+
+
+def fails_times(probe, count):
+    """Sends frames one by one until that many more have failed."""
+    before = int(probe.counts()['failed'])
+    for sent in range(count):
+        send(probe)
+        until(lambda sent=sent: int(probe.counts()['failed']) == before + sent + 1, 'count of failed')
+
+
+def level_of(probe, name, text):
+    def found():
+        status = probe.diagnosis(name)
+        return status if status is not None and text in status.message else None
+
+    return until(found, f'diagnosis {text!r}').level
+
+
+def test_an_unforeseen_error_is_shown_once_and_counted(probe, node, fault):
+    assert serves(probe)
+    fault('bug')
+    fails_times(probe, 3)
+    assert node.log.count('ZeroDivisionError: a bug') == 1
+    assert level_of(probe, 'processing', '3 frames failed in a row') == DiagnosticStatus.ERROR
+    fault('')
+    assert serves(probe)
+    assert int(probe.counts()['consecutive_failures']) == 0
+
+
+def test_labels_of_broken_logits_are_not_published_and_the_self_test_runs_again(probe, node, fault):
+    fault('nan')
+    before = len(probe.received[MASK])
+    fails_times(probe, 1)
+    assert len(probe.received[MASK]) == before
+    assert level_of(probe, 'model', 'self-test') == DiagnosticStatus.ERROR
+    fault('')
+    assert serves(probe)
+
+
+def test_short_memory_costs_one_more_try(probe, fault):
+    before = int(probe.counts()['failed'])
+    fault('memory')
+    assert serves(probe)
+    assert int(probe.counts()['failed']) == before
+
+
+def test_a_hanging_inference_is_diagnosed_and_newer_frames_replace_older_ones(probe, fault):
+    assert serves(probe)
+    before = int(probe.counts()['dropped_busy'])
+    fault('hang')
+    for _ in range(4):
+        last = send(probe)
+        time.sleep(0.2)
+    assert level_of(probe, 'processing', 'an inference has been running') == DiagnosticStatus.ERROR
+    fault('')
+    until(lambda: any(m.header == last.header for m in list(probe.received[MASK])), 'mask of the newest frame')
+    assert int(probe.counts()['dropped_busy']) == before + 2
+
+
+def test_signals_end_a_node_whose_inference_hangs(workshop, fault):
+    node = spoilt_node(workshop)
+    try:
+        node.wait_for_log('serving ')
+        probe = Probe()
+        probe.subscribe(MASK, Image)
+        until(lambda: probe.publisher('/image').get_subscription_count() >= 1, 'subscription of the node')
+        fault('hang')
+        send(probe)
+        time.sleep(0.5)
+        probe.close()
+        assert node.signal(signal.SIGTERM, signal.SIGINT) == 0, node.log
+        assert 'Traceback' not in node.log
+    finally:
+        node.close()
+
+
+def test_a_lost_device_ends_the_process_for_a_respawn_and_the_next_one_serves(workshop, node, fault):
+    """Also what a respawn after SIGKILL amounts to: masks and latched legends from the new process."""
+    node.close()
+    first = spoilt_node(workshop)
+    probe = Probe()
+    try:
+        first.wait_for_log('serving ')
+        probe.subscribe(MASK, Image)
+        assert until(probe.publisher('/image').get_subscription_count, 'subscription of the node')
+        fault('lost')
+        until(lambda: send(probe) and (first.process.poll() is not None or time.sleep(0.2)), 'end of the node')
+        assert first.end() == 70, first.log
+        assert 'the context is gone' in first.log
+        fault('')
+        second = spoilt_node(workshop)
+        try:
+            until(lambda: served_soon(probe), 'mask of the new process', 20.0)
+            second.process.kill()
+            second.end()
+        finally:
+            second.close()
+        third = spoilt_node(workshop)
+        try:
+            probe.subscribe(f'{NODE}/class_map', String, LATCHED)
+            until(lambda: probe.received[f'{NODE}/class_map'], 'legend of the new process', 20.0)
+            until(lambda: served_soon(probe), 'mask of the new process', 20.0)
+        finally:
+            third.close()
+    finally:
+        probe.close()
+        first.close()
+
+
+def served_soon(probe):
+    """Whether a frame that is sent now is answered within a fifth of a second."""
+    message = send(probe)
+    time.sleep(0.2)
+    return any(m.header == message.header for m in list(probe.received[MASK]))
