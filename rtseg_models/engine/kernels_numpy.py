@@ -55,7 +55,7 @@ def upsample_argmax(
             out[part] = _dense(logits, rows[part], fy[part], column_low, column_fraction).argmax(axis=0)
     else:
         y, x = np.nonzero(border)
-        out[y, x] = _at(logits, rows[y], fy[y], column_low[x], column_fraction[x]).argmax(axis=0)
+        out[y, x] = _label_pixels(logits, rows[y], fy[y], column_low[x], column_fraction[x])
     return True
 
 
@@ -132,13 +132,22 @@ def _corners(values: np.ndarray, pick: np.ufunc) -> np.ndarray:
     return picked
 
 
-def _at(logits: np.ndarray, i: np.ndarray, fy: np.ndarray, j: np.ndarray, fx: np.ndarray) -> np.ndarray:
-    """Interpolated logits at scattered pixels (C,n) float32."""
-    below, right = np.minimum(i + 1, logits.shape[1] - 1), np.minimum(j + 1, logits.shape[2] - 1)
-    left_value = (1 - fy) * logits[:, i, j] + fy * logits[:, below, j]
-    right_value = (1 - fy) * logits[:, i, right] + fy * logits[:, below, right]
-    value: np.ndarray = (1 - fx) * left_value + fx * right_value
-    return value
+def _label_pixels(logits: np.ndarray, i: np.ndarray, fy: np.ndarray, j: np.ndarray, fx: np.ndarray) -> np.ndarray:
+    """Labels of scattered pixels (n,) uint8, one class after the other so that the working set stays small."""
+    _, h, w = logits.shape
+    below, right = np.minimum(i + 1, h - 1) * w, np.minimum(j + 1, w - 1)
+    i = i * w
+    gy, gx = 1 - fy, 1 - fx
+    leader = np.full(len(i), -np.inf, np.float32)
+    labels = np.zeros(len(i), np.uint8)
+    for k, plane in enumerate(logits.reshape(len(logits), -1)):
+        value = gx * (gy * plane[i + j] + fy * plane[below + j]) + fx * (
+            gy * plane[i + right] + fy * plane[below + right]
+        )
+        leads = value > leader
+        labels[leads] = k
+        np.maximum(leader, value, out=leader)
+    return labels
 
 
 def _dense(logits: np.ndarray, i: np.ndarray, fy: np.ndarray, j: np.ndarray, fx: np.ndarray) -> np.ndarray:
