@@ -1,0 +1,97 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from recordings import drive, frames, undecided, write_bag
+
+from rtseg_models.errors import Unavailable
+from rtseg_ros import fleet, replay_job
+from rtseg_ros.replay_bag import main
+
+TOPIC, LABELS = '/camera/image_raw', '/camera/label'
+EXACT = ('miou', 'iou', 'confusion', 'frames', 'mask_sha256', 'label_share', 'pixel_accuracy', 'flicker')
+
+
+def _replay(bundle, bags, out: Path, *more) -> dict:
+    arguments = [*bags, '--topic', TOPIC, '--ground-truth-topic', LABELS, '--model', bundle.path, '--out', out]
+    result = CliRunner().invoke(main, list(map(str, [*arguments, '--threads', '1', *more])))
+    assert result.exit_code == 0, (result.output, result.exception)
+    return json.loads((out / 'report.json').read_text())
+
+
+def test_without_ray_the_message_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, 'ray', None)
+    with pytest.raises(Unavailable, match='pip install'):
+        fleet.run_on_ray([], 'local', print)
+
+
+@pytest.fixture(scope='module')
+def cluster():
+    ray = pytest.importorskip('ray', reason='Ray is not installed (the extra [fleet])')
+    root = Path(__file__).parents[2]
+    paths = os.pathsep.join([str(root), str(Path(__file__).parent)])
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={'env_vars': {'PYTHONPATH': paths}})
+    yield ray
+    ray.shutdown()
+
+
+@pytest.fixture(scope='module')
+def bundle(tiny_bundle, tmp_path_factory):
+    return undecided(tiny_bundle, tmp_path_factory.mktemp('bundles') / 'street')
+
+
+@pytest.fixture(scope='module')
+def bags(tmp_path_factory) -> list[Path]:
+    folder, pairs = tmp_path_factory.mktemp('bags'), frames(16)
+    return [write_bag(folder / f'bag{i}', drive(pairs[2 * i : 2 * i + 2])) for i in range(8)]
+
+
+def test_two_workers_over_eight_bags_give_the_single_process_report(cluster, bundle, bags, tmp_path):
+    alone = _replay(bundle, bags, tmp_path / 'alone')
+    spread = _replay(bundle, bags, tmp_path / 'spread', '--ray', 'local')
+    assert {k: spread[k] for k in EXACT} == {k: alone[k] for k in EXACT}
+
+
+def _job_whose_worker_dies_once(job: replay_job.Job) -> replay_job.JobResult:
+    """Stands for ``do_job``: the first try kills its own process after two frames are on the disk."""
+    mark = Path(job.out).with_suffix('.died')
+    replay_job.FRAMES_PER_FILE = 1
+    if not mark.exists() and job.name == 'bag1':
+        mark.touch()
+        commit = replay_job.Journal.commit
+
+        def last(self, *args):
+            commit(self, *args)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        replay_job.Journal.commit = last
+    return fleet_do_job(job)
+
+
+fleet_do_job = fleet.do_job
+
+
+def test_worker_killed_in_its_work_changes_nothing(cluster, bundle, bags, monkeypatch, tmp_path):
+    alone = _replay(bundle, bags[:3], tmp_path / 'alone')
+    monkeypatch.setattr(fleet, 'do_job', _job_whose_worker_dies_once)
+    spread = _replay(bundle, bags[:3], tmp_path / 'spread', '--ray', 'local')
+    assert (tmp_path / 'spread' / 'bag1.died').exists()
+    assert {k: spread[k] for k in EXACT} == {k: alone[k] for k in EXACT}
+
+
+def test_bad_bag_is_listed_and_the_others_are_done(cluster, bundle, bags, tmp_path):
+    (tmp_path / 'broken.mcap').write_text('nothing')
+    good = replay_job.Job(str(bags[0]), str(bundle.path), str(tmp_path / 'good'), (TOPIC,), threads=1)
+    bad = replace(good, bag=str(tmp_path / 'broken.mcap'), out=str(tmp_path / 'bad'))
+    results, failed = fleet.run_on_ray([bad, good], 'local', print)
+    assert [len(r.records) for r in results] == [2]
+    assert 'not a bag' in failed['broken']
