@@ -173,7 +173,7 @@ def device_status(facts: NodeFacts) -> DiagnosticStatus:
     """What the network runs on."""
     backend = None if facts.model is None else facts.model.pipeline.backend
     memory_mb, hottest_c = resident_mb(), temperature_c()
-    fallback = getattr(backend, 'fallback', '')
+    fallback = '' if backend is None else backend.fallback
     values: Dict[str, Any] = {
         'requested': facts.settings.device,
         'actual': '' if backend is None else backend.device,

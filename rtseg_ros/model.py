@@ -63,8 +63,12 @@ def open_model(settings: Settings, tell: Tell, warn: Tell) -> Model:
         cache_dir=cache_folder(settings.cache_dir, warn),
     )
     if settings.target_rate_hz > 0:
-        return _largest_that_holds(bundle, settings, options, tell, warn)
-    return _opened(bundle, settings, options, _requested_size(settings))
+        model = _largest_that_holds(bundle, settings, options, tell, warn)
+    else:
+        model = _opened(bundle, settings, options, _requested_size(settings))
+    if model.pipeline.backend.fallback:
+        warn(f'running on the CPU: {model.pipeline.backend.fallback}')
+    return model
 
 
 def _opened(bundle: Bundle, settings: Settings, options: Options, size: Optional[Size]) -> Model:

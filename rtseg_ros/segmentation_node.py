@@ -54,7 +54,7 @@ def _transition(steps: Steps) -> Callable[[Any, LifecycleState], TransitionCallb
     return guarded
 
 
-class SegmentationNode(LifecycleNode):  # type: ignore[misc]
+class SegmentationNode(LifecycleNode):
     """The interface is in the README. ``stop`` ends the process; ``fatal`` tells why, None where it was asked to."""
 
     def __init__(self, stop: Callable[[], None], stopping: Callable[[], bool]) -> None:

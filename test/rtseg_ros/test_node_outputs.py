@@ -12,7 +12,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from node_process import LATCHED, NODE, SMALL, NodeProcess, Probe, bundle, picture, until
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import Header, String
+from std_msgs.msg import Float64, Header, String
 from std_srvs.srv import SetBool, Trigger
 
 from rtseg_models.engine import Pipeline
@@ -221,6 +221,32 @@ def test_enable_drops_frames_until_enabled_again(probe, watch):
     until(lambda: int(probe.counts()['dropped_disabled']) == before + 1, 'count of disabled')
     assert probe.answer(f'{NODE}/enable', SetBool, SetBool.Request(data=True)).success
     exchange(probe, camera, probe.frame(picture()))
+
+
+def test_a_rate_limit_holds_and_the_rest_counts_as_busy(probe, watch):
+    camera = watch(mask=Image)
+    exchange(probe, camera, probe.frame(picture()))
+    assert probe.set(max_rate_hz=2.0)[0].successful
+    try:
+        before = len(probe.received[MASK])
+        for _ in range(30):
+            camera.publish(probe.frame(picture()))
+            time.sleep(0.1)
+        assert len(probe.received[MASK]) - before <= 8
+    finally:
+        probe.set(max_rate_hz=0.0)
+
+
+def test_durations_are_published_where_asked_for(probe, watch):
+    camera = watch(mask=Image, debug__processing_time_ms=Float64, debug__pipeline_latency_ms=Float64)
+    assert probe.set(publish_debug=True)[0].successful
+    try:
+        exchange(probe, camera, probe.frame(picture()))
+        busy = until(lambda: probe.received[f'{NODE}/debug/processing_time_ms'], 'processing time')[0].data
+        whole = until(lambda: probe.received[f'{NODE}/debug/pipeline_latency_ms'], 'latency')[0].data
+        assert 0 < busy <= whole
+    finally:
+        probe.set(publish_debug=False)
 
 
 def test_self_test_and_reload_answer_while_frames_are_served(probe, watch, node):

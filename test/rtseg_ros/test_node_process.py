@@ -144,3 +144,12 @@ def test_unwritable_cache_costs_a_warning_only(started, tmp_path):
     node = started(parameters={'cache_dir': tmp_path / 'file' / 'below'})
     node.wait_for_log('serving ')
     assert 'running without an engine cache' in node.log
+
+
+def test_a_target_rate_chooses_among_the_sizes_of_the_bundle(started):
+    smallest, largest = bundle().sizes()[0], bundle().sizes()[-1]
+    slow = started(parameters={'target_rate_hz': 0.01})
+    slow.wait_for_log(f'serving {bundle().name} {largest[0]}x{largest[1]}')
+    fast = started(parameters={'target_rate_hz': 1000})
+    fast.wait_for_log(f'serving {bundle().name} {smallest[0]}x{smallest[1]}')
+    assert 'no input size holds target_rate_hz 1000' in fast.log
