@@ -38,7 +38,7 @@ NOT_ALL = 1
 INTERRUPTED = 130
 
 
-class _Size(click.ParamType):
+class _Size(click.ParamType):  # type: ignore[type-arg]
     name = 'HxW'
 
     def convert(self, value: Any, param: Optional[click.Parameter], context: Optional[click.Context]) -> Size:

@@ -144,7 +144,7 @@ def _changes(a: Run, b: Run, common: List[Key]) -> Dict[str, Any]:
         rows.append(row)
     whole = pairs.sum()
     names = [*a.names, *[n for n in b.names if n not in a.names]]
-    moved = [
+    moved: List[Dict[str, Any]] = [
         {'from': _name(names, i), 'to': _name(names, j), 'share': float(pairs[i, j] / whole)}
         for i, j in zip(*np.nonzero(pairs))
         if i != j

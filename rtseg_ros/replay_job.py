@@ -268,7 +268,7 @@ class _Sink:
         """Measure and write a frame."""
         began = time.perf_counter()
         record = decoded.record
-        place = {
+        place: Dict[str, Any] = {
             'bag': self._job.name,
             'topic': self._topics[record.topic] + '/mask',
             'stamp_ns': record.stamp_ns,
@@ -304,7 +304,7 @@ class _Sink:
 
     def _write(self, record: ImageRecord, rgb: Any, labels: np.ndarray) -> None:
         root = self._topics[record.topic]
-        header = {'frame_id': record.frame_id, 'record_time_ns': record.record_time_ns}
+        header: Dict[str, Any] = {'frame_id': record.frame_id, 'record_time_ns': record.record_time_ns}
         self._writer.write(f'{root}/mask', record.stamp_ns, labels, **header)
         if 'color' in self._job.outputs:
             colours = colourise(labels, self._paints.tables['rgb8'])

@@ -25,6 +25,8 @@ from .report_measures import FrameRecord, figures
 WORST, BEST, SPREAD = 4, 2, 6
 """How many of the worst and best frames a report shows, and how many where there is no truth."""
 
+_Frame = Tuple[JobResult, FrameRecord]
+
 
 def summarise(bundle: Bundle, results: Sequence[JobResult], failed: Dict[str, str], out: Path) -> RunSummary:
     """The report of one bundle's jobs, to lie in ``out``; ``failed`` says by bag what went wrong with the others."""
@@ -80,11 +82,23 @@ def choose(results: Sequence[JobResult], classes: int) -> List[Tuple[JobResult, 
             scored.append((figures(record.matrix(classes), result.evaluable)[0], result, record))
     if scored:
         scored.sort(key=lambda row: (row[0], row[2].stamp_ns))
-        picked = [row[1:] for row in (scored[:WORST] + scored[max(WORST, len(scored) - BEST) :])]
+        gap = len(frames) // 25
+        worst = _apart([row[1:] for row in scored], WORST, gap, [])
+        picked = worst + _apart([row[1:] for row in reversed(scored)], BEST, gap, worst)
     else:
-        places = np.unique(np.linspace(0, len(frames) - 1, SPREAD).round().astype(int)) if frames else []
-        picked = [frames[i] for i in places]
+        places = np.linspace(0, len(frames) - 1, min(SPREAD, len(frames))).round().astype(int)
+        picked = [frames[i] for i in places.tolist()]
     return [(result, [record for owner, record in picked if owner is result]) for result in results]
+
+
+def _apart(ranked: Sequence[_Frame], count: int, gap: int, taken: Sequence[_Frame]) -> List[_Frame]:
+    """The first frames of a ranking, none twice and none within ``gap`` frames of another one of its stream."""
+    chosen: List[_Frame] = []
+    for result, record in ranked:
+        others = (other for owner, other in [*taken, *chosen] if owner is result and other.topic == record.topic)
+        if len(chosen) < count and all(abs(record.index - other.index) > gap for other in others):
+            chosen.append((result, record))
+    return chosen
 
 
 def read_examples(result: JobResult, chosen: Sequence[FrameRecord], bundle: Bundle) -> List[Example]:

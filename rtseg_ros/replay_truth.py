@@ -166,7 +166,7 @@ class TopicTruth:
     def _unpack(self, waiting: Union[bytes, str], record: ImageRecord) -> np.ndarray:
         if isinstance(waiting, str):
             raise NoTruth(waiting)
-        labels = cv2.imdecode(np.frombuffer(waiting, np.uint8), cv2.IMREAD_UNCHANGED)
+        labels = np.asarray(cv2.imdecode(np.frombuffer(waiting, np.uint8), cv2.IMREAD_UNCHANGED))
         return self.mapping(labels, f'label at stamp {record.stamp_ns}')
 
     def close(self) -> None:

@@ -145,7 +145,10 @@ class RunSummary:
             'frames': len(self.masks),
             'confusion': matrix.counts.tolist(),
             'unlabelled': matrix.unlabelled.tolist(),
-            'stage_ms': {**self.node_stage_ms, **{name: percentiles(values) for name, values in stages.items()}},
+            'stage_ms': {
+                **self.node_stage_ms,
+                **{name: percentiles(values.tolist()) for name, values in stages.items()},
+            },
             'fps': self.fps,
             'dropped': self.all_dropped(),
             'mask_sha256': self.mask_sha256(),

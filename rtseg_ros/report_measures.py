@@ -134,7 +134,7 @@ class FrameMeter:
 
 def mask_digest(labels: np.ndarray) -> str:
     """sha256 of the packed mask bytes, row by row: what ``Image.data`` of the mask holds."""
-    return hashlib.sha256(np.ascontiguousarray(labels)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(labels).data).hexdigest()
 
 
 def stream_digest(digests: Iterable[str]) -> str:

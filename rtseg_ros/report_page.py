@@ -96,7 +96,7 @@ def tiles(summary: RunSummary) -> str:
         )
     if stages:
         p50, p95 = np.percentile(stages['total'], (50, 95))
-        row.append(tile('Latency, median', f'{p50:.1f}', 'ms', f'p95 {p95:.1f} ms'))
+        row.append(tile('Latency p50', f'{p50:.1f}', 'ms', f'p95 {p95:.1f} ms'))
     if flicker_share['all'] is not None:
         steady = flicker_share['steady_truth']
         more = f'{percent(steady)} % where truth is steady' if steady is not None else 'of pixels per frame'

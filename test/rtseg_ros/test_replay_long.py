@@ -16,6 +16,7 @@ FRAMES = 2000
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_memory_stays_bounded_however_long_the_bag(tiny_bundle, tmp_path):
     """2,000 frames of 720x1280 under 1 GB resident."""
     jpegs = [
