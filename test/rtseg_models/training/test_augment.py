@@ -1,0 +1,111 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Views: the same numbers give the same bytes, and labels stay on their pixels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Tuple
+
+import numpy as np
+import pytest
+import torch
+from rendered import PLAIN, TINY
+
+from rtseg_models.training.augment import apply_views, draw_view, label_size
+from rtseg_models.training.recipe import Recipe
+
+IGNORE = 11
+WARPING = {'scale': (0.5, 2.0), 'rotation': 10.0, 'aspect': 0.3, 'flip': 0.5, 'shift': 2}
+
+
+def blocks(height: int = 80, width: int = 112) -> Tuple[torch.Tensor, torch.Tensor]:
+    """An image whose red tells its label: 16-pixel blocks of ids 0 to 10, red = 20 x id."""
+    ids = np.random.default_rng(0).integers(0, 11, (height // 16, width // 16))
+    label = np.kron(ids, np.ones((16, 16))).astype(np.uint8)
+    rgb = np.stack([label * 20, label * 10, 255 - label * 20])
+    return torch.from_numpy(rgb), torch.from_numpy(label)
+
+
+def views(recipe: Recipe, count: int, size: Tuple[int, int] = (80, 112)) -> Tuple[torch.Tensor, torch.Tensor]:
+    rgb, label = blocks(*size)
+    drawn = [draw_view(size, recipe, np.random.default_rng((recipe.seed, 0, 0, slot))) for slot in range(count)]
+    return apply_views([rgb] * count, [label] * count, drawn, recipe, IGNORE)
+
+
+def test_a_view_depends_on_its_seed_alone() -> None:
+    torch.manual_seed(1)
+    first = views(TINY, 4)
+    torch.manual_seed(2)
+    torch.rand(7)
+    second = views(TINY, 4)
+    assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
+    assert not torch.equal(first[0], views(replace(TINY, seed=2), 4)[0])
+
+
+def test_a_view_does_not_depend_on_its_neighbours() -> None:
+    """So a batch may be spread over any number of processes."""
+    for i in range(4):
+        rgb, label = blocks()
+        drawn = draw_view((80, 112), TINY, np.random.default_rng((TINY.seed, 0, 0, i)))
+        alone = apply_views([rgb], [label], [drawn], TINY, IGNORE)
+        together = views(TINY, 4)
+        assert torch.allclose(alone[0][0], together[0][i], atol=1e-3)
+        assert torch.equal(alone[1][0], together[1][i])
+
+
+@pytest.mark.parametrize('label_scale', [1.0, 0.5, 2.0])
+def test_labels_stay_on_their_pixels(label_scale: float) -> None:
+    recipe = replace(PLAIN, label_scale=label_scale, **WARPING)
+    crops, labels = views(recipe, 8)
+    assert labels.shape[1:] == label_size(recipe)
+    told = torch.nn.functional.interpolate(crops[:, :1], labels.shape[1:], mode='nearest-exact')[:, 0] / 20
+    inside = labels != IGNORE
+    # Bilinear red is between two labels on the borders of blocks only; a shift by one block would miss far more.
+    agree = (told - labels).abs() < 0.3
+    assert inside.float().mean() > 0.3
+    assert float(agree[inside].float().mean()) > 0.8
+    shifted = torch.roll(labels, int(8 * label_scale), dims=2)
+    assert float(((told - shifted).abs() < 0.3)[inside].float().mean()) < 0.8
+
+
+def test_without_changes_a_view_is_the_image() -> None:
+    size = (64, 96)
+    crops, labels = views(PLAIN, 1, size)
+    rgb, label = blocks(*size)
+    assert torch.allclose(crops[0], rgb.float(), atol=0.01)
+    assert torch.equal(labels[0], label.long())
+
+
+def test_outside_the_image_is_mean_and_ignored() -> None:
+    recipe = replace(PLAIN, scale=(0.5, 0.5), input_size=(64, 96))
+    crops, labels = views(recipe, 2)
+    outside = labels == IGNORE
+    assert 0.6 < float(outside.float().mean()) < 0.85  # a quarter of the crop shows the image
+    mean = torch.tensor(recipe.mean).view(3, 1) * 255
+    deep = outside & (torch.nn.functional.max_pool2d((~outside).float(), 5, 1, 2) == 0)
+    assert torch.allclose(crops.permute(1, 0, 2, 3)[:, deep], mean, atol=0.01)
+
+
+def test_flip_mirrors_both() -> None:
+    size = (64, 96)
+    crops, labels = views(replace(PLAIN, flip=1.0), 1, size)
+    rgb, label = blocks(*size)
+    assert torch.allclose(crops[0], rgb.float().flip(2), atol=0.01)
+    assert torch.equal(labels[0], label.long().flip(1))
+
+
+def test_scales_are_among_those_listed() -> None:
+    recipe = replace(PLAIN, scales=(0.75, 1.5))
+    found = {round(float(draw_view((64, 96), recipe, np.random.default_rng(i)).image[1, 1]), 6) for i in range(30)}
+    assert found == {0.75, 1.5}
+
+
+@pytest.mark.parametrize('change', ['brightness', 'contrast', 'saturation', 'hue', 'cast', 'gamma', 'noise', 'blur'])
+def test_each_colour_change_changes_colours_only(change: str) -> None:
+    value = {'noise': 20.0, 'blur': 1.0}.get(change, 0.3)
+    plain, labels = views(PLAIN, 2)
+    changed, same = views(replace(PLAIN, **{change: value}), 2)
+    assert torch.equal(labels, same)
+    assert float((plain - changed).abs().mean()) > 0.2
+    assert float(changed.min()) >= 0 and float(changed.max()) <= 255

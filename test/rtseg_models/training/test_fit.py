@@ -1,0 +1,169 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Runs in one process: stages, refusals, non-finite loss, full disk, checkpoints read back."""
+
+from __future__ import annotations
+
+import json
+import resource
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Iterator, List
+
+import pytest
+import torch
+from click.testing import CliRunner
+from rendered import SIZE, TINY, write_street
+
+from rtseg_models.cli.train_command import command
+from rtseg_models.datasets import open_checked
+from rtseg_models.errors import BundleError, ConfigurationError, NotFound, RtsegError
+from rtseg_models.export.checkpoint import bundle_from_checkpoint
+from rtseg_models.labels import CAMVID
+from rtseg_models.networks import build_network
+from rtseg_models.training.checkpoint import read_checkpoint
+from rtseg_models.training.epochs import AtomicCheckpoints
+from rtseg_models.training.fit import Data, train
+from rtseg_models.training.module import NonFiniteLoss
+from rtseg_models.training.recipe import Stage
+
+ONE = replace(TINY, epochs=1, batch=4, precision='fp32')
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Images this small are done sooner without a second thread to wait for."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_street(tmp_path_factory.mktemp('street'), train=4)
+
+
+@pytest.fixture(scope='module')
+def data(root: Path) -> Data:
+    opened, counts = open_checked('camvid', root, ['train', 'val'])
+    return Data(opened['train'], counts['train'], val=opened['val'])
+
+
+def test_encoder_first_then_the_whole(data: Data, tmp_path: Path) -> None:
+    encoder = Stage('encoder', {'network': 'erfnet_encoder', 'label_scale': 0.125}, 'encoder')
+    recipe = replace(ONE, network='erfnet', before=(encoder,), ema=0.0, lr=1e-9, accumulate=2, validate_every=1)
+    lines: List[str] = []
+    last = train(recipe, data, tmp_path, log=lines.append)
+    first, second = read_checkpoint(tmp_path / 'encoder' / 'last.pt'), read_checkpoint(last)
+    assert json.loads(first['recipe'])['network'] == 'erfnet_encoder'
+    assert second['lineage'] == ['tiny, 1 epochs']
+    kept = [k for k in first['ema'] if k.startswith('encoder.') and k.endswith('conv.weight')]
+    assert kept and all(torch.allclose(first['ema'][k], second['ema'][k], atol=1e-6) for k in kept)
+    assert 0 <= second['history'][0]['val_miou'] <= 1
+    assert any('waiting for data' in line for line in lines)
+
+
+def test_wide_first_then_pruned(data: Data, tmp_path: Path) -> None:
+    wide = Stage('wide', {'network_args': {'width': 0.5}}, 'prune')
+    recipe = replace(ONE, network='contextnet', network_args={'width': 0.25}, before=(wide,))
+    last = read_checkpoint(train(recipe, data, tmp_path))
+    target = build_network('contextnet', len(CAMVID), aux=True, width=0.25)
+    target.load_state_dict(last['ema'])
+
+
+def test_refuses_a_folder_in_use_and_other_settings(data: Data, tmp_path: Path) -> None:
+    train(ONE, data, tmp_path)
+    before = (tmp_path / 'last.pt').read_bytes()
+    with pytest.raises(RtsegError, match=r'last\.pt exists already; resume the run or choose another folder'):
+        train(ONE, data, tmp_path)
+    with pytest.raises(ConfigurationError, match='batch was 4, is 2'):
+        train(replace(ONE, batch=2, epochs=2), data, tmp_path, resume=True)
+    assert (tmp_path / 'last.pt').read_bytes() == before
+
+
+def test_a_batch_that_cannot_be_spread(data: Data, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match='choose a multiple of 3'):
+        train(replace(ONE, accumulate=3), data, tmp_path)
+
+
+def test_non_finite_loss_tells_step_and_rate_and_keeps_the_checkpoint(data: Data, tmp_path: Path) -> None:
+    lines: List[str] = []
+    wild = replace(TINY, epochs=4, lr=1e35, precision='fp32', ema=0.0)
+    with pytest.raises(NonFiniteLoss, match=r'loss (nan|inf) at step \d+ \(epoch \d\), learning rate \d\.\d\de\+3[45]'):
+        train(wild, data, tmp_path / 'wild', log=lines.append)
+    finished = [line for line in lines if line.startswith('epoch')]
+    assert (tmp_path / 'wild' / 'last.pt').exists() == bool(finished)
+
+
+def test_full_disk_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / 'last.pt'
+    AtomicCheckpoints().save_checkpoint({'epoch': 1}, path)
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # what a full disk does to a large file
+    try:
+        with pytest.raises(RtsegError, match=r'checkpoint not written .*; the previous one is kept'):
+            AtomicCheckpoints().save_checkpoint({'weights': torch.zeros(100_000)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ['last.pt']
+
+
+def test_checkpoints_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match='no such checkpoint'):
+        read_checkpoint(tmp_path / 'none.pt')
+    broken = tmp_path / 'broken.pt'
+    broken.write_bytes(b'PK\x03\x04 cut short')
+    with pytest.raises(BundleError, match='not a checkpoint that can be read'):
+        read_checkpoint(broken)
+    torch.save({'weights': torch.zeros(1)}, tmp_path / 'other.pt')
+    with pytest.raises(BundleError, match='not a checkpoint of rtseg train: ema, epoch'):
+        read_checkpoint(tmp_path / 'other.pt')
+
+
+def test_a_checkpoint_of_the_first_layout_becomes_a_bundle(tmp_path: Path) -> None:
+    network = build_network('fast_scnn', len(CAMVID), aux=True)
+    for tensor in network.state_dict().values():
+        if tensor.ndim == 1:  # equal tensors would be stored once in a graph
+            tensor.add_(torch.rand_like(tensor) * 0.1)
+    recipe = {**asdict(ONE), 'input_size': SIZE}
+    state = {'ema': network.state_dict(), 'epoch': 3, 'minutes': 1.0, 'recipe': json.dumps(recipe)}
+    torch.save({**state, 'class_set': 'camvid', 'hardware': 'here', 'lineage': []}, tmp_path / 'last.pt')
+    bundle = bundle_from_checkpoint(tmp_path / 'last.pt', tmp_path / 'bundle')
+    assert bundle.card.class_names == CAMVID.names
+    assert bundle.card.origin['trained_on'] == ['train'] and bundle.card.origin['epochs'] == 3
+
+
+def test_the_command_lists_every_fault_and_writes_nothing(tmp_path: Path) -> None:
+    root = write_street(tmp_path / 'street', train=3, val=1)
+    (root / 'trainannot' / 'train_0.png').unlink()
+    png = root / 'train' / 'train_1.png'
+    png.write_bytes(png.read_bytes()[:-400])
+    (root / 'val' / 'val_0.png').unlink()
+    result = CliRunner().invoke(
+        command, ['fast_scnn-camvid-only', '--root', str(root), '--out', str(tmp_path / 'out')], catch_exceptions=True
+    )
+    message = str(result.exception)
+    assert isinstance(result.exception, BundleError)
+    assert 'train_0.png: no label image' in message and 'truncated PNG' in message and 'no images in it' in message
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.long
+def test_the_command_leaves_all_results(root: Path, tmp_path: Path) -> None:
+    size = ','.join(map(str, SIZE))
+    settings = ['epochs=2', 'batch=4', f'crop=[{size}]', f'input_size=[{size}]', 'hold_out=train_1', 'validate_every=1']
+    arguments = ['fast_scnn-camvid-only', '--root', str(root), '--out', str(tmp_path / 'out')]
+    result = CliRunner().invoke(command, arguments + [a for s in settings for a in ('--set', s)])
+    assert result.exit_code == 0, result.output
+    out = tmp_path / 'out'
+    facts = json.loads((out / 'configuration.json').read_text())
+    assert facts['recipe']['epochs'] == 2 and facts['samples'] == 3 and facts['class_set'] == 'camvid'
+    assert (out / 'curves.png').read_bytes().startswith(b'\x89PNG')
+    rows = (out / 'classes.csv').read_text().splitlines()
+    assert rows[0] == 'class,val,held_out_drive' and len(rows) == 13
+    card = json.loads((out / 'bundle' / 'card.json').read_text())
+    assert set(card['miou']) == {'val', 'held_out_drive'}
+    assert list((out / 'tensorboard').glob('events*'))

@@ -1,0 +1,77 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Two processes learn what one learns; a killed run ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import List
+
+import pytest
+import torch
+from rendered import write_street
+
+from rtseg_models.training.checkpoint import read_checkpoint
+
+WORKER = Path(__file__).with_name('worker.py')
+ROOT = Path(__file__).parents[3]
+ENVIRONMENT = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
+TORCHRUN = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
+
+
+@pytest.fixture(scope='module')
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = write_street(tmp_path_factory.mktemp('street'))
+    # Half a label missing in one image: the processes then hold different numbers of labelled pixels.
+    import cv2
+
+    path = root / 'trainannot' / 'train_3.png'
+    label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    label[:40] = 11
+    cv2.imwrite(str(path), label)
+    return root
+
+
+def run(arguments: List[str]) -> None:
+    done = subprocess.run([sys.executable, *arguments], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+def test_two_processes_give_the_gradients_of_one(street: Path, tmp_path: Path) -> None:
+    for name, launcher in (('one', []), ('two', TORCHRUN)):
+        (tmp_path / name).mkdir()
+        run([*launcher, str(WORKER), 'gradients', str(street), str(tmp_path / name)])
+    one = torch.load(tmp_path / 'one' / 'gradients.pt', weights_only=True)
+    two = torch.load(tmp_path / 'two' / 'gradients.pt', weights_only=True)
+    assert one.keys() == two.keys() and len(one) > 100
+    for name, gradient in one.items():
+        scale = float(gradient.norm())
+        assert scale > 0, name
+        assert float((two[name] - gradient).norm()) <= 1e-5 * scale, name
+
+
+def test_a_killed_run_resumes_to_the_same_bits(street: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+    run([str(WORKER), 'run', str(street), str(whole), '3'])
+    command = [sys.executable, str(WORKER), 'run', str(street), str(killed), '3']
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith('epoch 1/3'):
+                process.send_signal(signal.SIGKILL)
+                break
+    assert read_checkpoint(killed / 'last.pt')['epoch'] < 3, 'the kill came too late to prove anything'
+    run([str(WORKER), 'run', str(street), str(killed), '3'])
+    first = torch.load(whole / 'last.pt', weights_only=True)
+    second = torch.load(killed / 'last.pt', weights_only=True)
+    assert first['global_step'] == second['global_step'] == 6
+    for key in ('network', 'average'):
+        names = [n for n in first['state_dict'] if n.startswith(f'{key}.')]
+        assert len(names) > 100
+        for name in names:
+            assert torch.equal(first['state_dict'][name], second['state_dict'][name]), name
+    assert [h['loss'] for h in first['rtseg']['history']] == [h['loss'] for h in second['rtseg']['history']]

@@ -1,0 +1,120 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes say what the papers say, settings are checked, rates follow their schedules."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from rendered import PLAIN
+
+from rtseg_models.datasets import DATASETS
+from rtseg_models.errors import UsageError
+from rtseg_models.networks import build_network
+from rtseg_models.training.batches import Batches, Frames
+from rtseg_models.training.optimisers import learning_rate, optimiser, parameter_groups, stagnations
+from rtseg_models.training.recipe import with_settings
+from rtseg_models.training.recipes import RECIPES
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_every_recipe_builds_what_it_names(name: str) -> None:
+    recipe = RECIPES[name]
+    assert recipe.dataset in DATASETS and recipe.source
+    json.dumps(asdict(recipe))
+    for _, stage in recipe.stages():
+        network = build_network(stage.network, 11, aux=True, **stage.network_args)
+        assert len(optimiser(network, stage).param_groups) == 2
+
+
+def test_figures_of_the_papers() -> None:
+    fast, context, far = (RECIPES[f'{n}-cityscapes'] for n in ('fast_scnn', 'contextnet', 'farsee_net'))
+    erf, dab = RECIPES['erfnet-cityscapes'], RECIPES['dabnet-cityscapes']
+    assert (fast.lr, fast.power, fast.batch, fast.epochs, fast.weight_decay) == (0.045, 0.9, 12, 1000, 4e-5)
+    assert (context.optimiser, context.epsilon, context.power, context.second_momentum) == ('rmsprop', 1.0, 0.98, 0.9)
+    assert [s.network_args.get('width', 1.0) for _, s in context.stages()] == [2.0, 1.5, 1.25, 1.0]
+    assert (far.lr, far.factor, far.patience, far.epochs, far.label_scale) == (0.1, 0.9, 50, 400, 2.0)
+    assert (erf.optimiser, erf.lr, erf.weight_decay, erf.batch, erf.class_weight_c) == ('adam', 5e-4, 2e-4, 12, 1.10)
+    assert [(s.network, s.label_scale) for _, s in erf.stages()] == [('erfnet_encoder', 0.125), ('erfnet', 1.0)]
+    assert (dab.batch, dab.weight_decay, dab.scales, dab.loss) == (8, 1e-4, (0.75, 1, 1.25, 1.5, 1.75, 2), 'ohem')
+
+
+@pytest.mark.parametrize(
+    'setting,why',
+    [
+        ('epoch=3', 'epochs'),
+        ('epochs', 'KEY=VALUE'),
+        ('epochs=many', 'epochs is a int'),
+        ('epochs=1.5', 'epochs is a int'),
+        ('epochs=0', '1 or more'),
+        ('lr=0', 'above 0'),
+        ('crop=[64]', 'crop is a tuple'),
+        ('crop=["a","b"]', 'crop is a tuple'),
+        ('crop=[8,8]', '32 pixels'),
+        ('optimiser=lion', 'sgd, rmsprop, adam'),
+        ('ema=1', 'below 1'),
+        ('name=x', 'expected KEY=VALUE'),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_a_sentence(setting: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why.replace('(', r'\(')):
+        with_settings(PLAIN, [setting])
+
+
+def test_settings_take_json_words_and_lists() -> None:
+    recipe = with_settings(
+        PLAIN, ['epochs=7', 'lr=1', 'optimiser=adam', 'crop=[64,128]', 'scales=[1,2]', 'splits=["train","val"]']
+    )
+    assert (recipe.epochs, recipe.lr, recipe.optimiser, recipe.crop) == (7, 1.0, 'adam', (64, 128))
+    assert isinstance(recipe.lr, float) and recipe.scales == (1, 2) and recipe.splits == ('train', 'val')
+
+
+def test_rates() -> None:
+    poly = replace(PLAIN, lr=1.0, power=0.5, epochs=10)
+    assert learning_rate(poly, 75, 10, []) == pytest.approx(0.5)
+    assert learning_rate(replace(poly, warmup_steps=4), 1, 10, []) == pytest.approx(0.5 * (1 - 1 / 100) ** 0.5)
+    step = replace(PLAIN, lr=1.0, schedule='step', factor=0.9, patience=50)
+    assert [learning_rate(step, e * 10, 10, []) for e in (0, 49, 50, 100)] == pytest.approx([1, 1, 0.9, 0.81])
+    plateau = replace(PLAIN, lr=1.0, schedule='plateau', factor=0.5, patience=3)
+    assert learning_rate(plateau, 0, 10, [5, 4, 3]) == 1.0
+    assert learning_rate(plateau, 0, 10, [5, 4, 4, 4, 4]) == 0.5
+
+
+def test_stagnation_counts_anew() -> None:
+    assert [stagnations([1.0] * n, 3) for n in (1, 3, 4, 6, 7)] == [0, 0, 1, 1, 2]
+    assert stagnations([3, 2, 2, 1, 1, 1], 3) == 0
+
+
+def test_no_decay_on_depthwise_norms_and_biases() -> None:
+    network = build_network('fast_scnn', 11)
+    decayed, free = parameter_groups(network, 1e-4, 'dense')
+    shapes = {tuple(p.shape) for p in decayed['params']}
+    assert shapes and all(len(s) == 4 for s in shapes)
+    depthwise = [m.weight for m in network.modules() if isinstance(m, torch.nn.Conv2d) and m.groups == m.in_channels]
+    ids = {id(p) for p in decayed['params']}
+    assert depthwise and not any(id(w) in ids for w in depthwise)
+    assert free['weight_decay'] == 0.0
+    everything, nothing = parameter_groups(network, 1e-4, 'all')
+    assert not nothing['params'] and len(everything['params']) == len(list(network.parameters()))
+
+
+class Numbered:
+    """Stands for ten samples, of which only the count is asked."""
+
+    def __len__(self) -> int:
+        return 10
+
+
+def test_processes_share_each_batch_without_overlap() -> None:
+    recipe = replace(PLAIN, batch=4, street_share=0.25)
+    frames, street = Frames([], torch.device('cpu')), Frames([], torch.device('cpu'))
+    frames.samples, street.samples = Numbered(), Numbered()  # type: ignore[assignment]
+    batches = Batches(frames, street, recipe, lambda: 0)
+    assert batches.steps == 4  # ten real samples, three in a batch
+    chosen = batches.chosen(0)
+    assert chosen.shape == (4, 4) and set(range(10)) <= set(chosen.ravel().tolist())
+    assert ((chosen >= 10).sum(axis=1) == 1).all()
+    assert (chosen != batches.chosen(1)).any() and (chosen == batches.chosen(0)).all()
