@@ -14,8 +14,11 @@ from ..card import Size
 from ..datasets import DATASETS, open_dataset
 from ..export.bundle_writer import with_sizes
 from ..export.checkpoint import bundle_from_checkpoint, measure
+from ..export.int8 import measure_int8, quantise
 from .model_options import SIZE
 from .output import console, progress
+
+CALIBRATION_IMAGES = 100
 
 
 @click.command('export')
@@ -24,17 +27,28 @@ from .output import console, progress
 @click.option('--size', 'sizes', multiple=True, type=SIZE, help="Input size beside the recipe's; repeatable.")
 @click.option('--dataset', type=click.Choice(sorted(DATASETS)), help='Measure on the val split of this dataset …')
 @click.option('--root', type=click.Path(path_type=Path), default=Path('.'), help='… which lies in this folder.')
-def command(checkpoint: Path, out: Path, sizes: Tuple[Size, ...], dataset: Optional[str], root: Path) -> None:
+@click.option('--int8', is_flag=True, help='Also quantise for OpenVINO, calibrated on the train split.')
+def command(
+    checkpoint: Path, out: Path, sizes: Tuple[Size, ...], dataset: Optional[str], root: Path, int8: bool
+) -> None:
     """Write CHECKPOINT (or a bundle folder, to give it more sizes) as a bundle.
 
     Each graph is checked against eager PyTorch before the folder appears.
     """
+    if int8 and dataset is None:
+        raise click.UsageError('--int8 needs --dataset and --root: quantisation is calibrated and measured on images')
     if checkpoint.is_dir():
         bundle = with_sizes(load_bundle(str(checkpoint)), out, sizes)
     else:
         bundle = bundle_from_checkpoint(checkpoint, out, sizes=sizes)
     if dataset is not None:
         with progress('measuring') as advance:
-            bundle = measure(bundle, open_dataset(dataset, root, 'val'), 'val', advance)
+            val = open_dataset(dataset, root, 'val')
+            bundle = measure(bundle, val, 'val', advance)
+            if int8:
+                train = open_dataset(dataset, root, 'train')
+                picked = range(0, len(train), max(1, len(train) // CALIBRATION_IMAGES))
+                quantise(bundle, bundle.card.input_size, [train[i].rgb for i in picked])
+                bundle = measure_int8(bundle, val, 'val', advance)
     figures = ', '.join(f'mIoU {k} {v:.4f}' for k, v in bundle.card.miou.items())
     console.print(f'{out}: {", ".join(f"{h}x{w}" for h, w in bundle.sizes())} {figures}')

@@ -39,7 +39,10 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option('--threads', default=0, show_default=True, help='CPU threads; 0 = the runtime decides.'),
         click.option('--device', default='auto', show_default=True, help='auto, cpu, cuda or cuda:N.'),
         click.option(
-            '--precision', type=click.Choice(['auto', 'fp32', 'fp16', 'bf16']), default='auto', show_default=True
+            '--precision',
+            type=click.Choice(['auto', 'fp32', 'fp16', 'bf16', 'int8']),
+            default='auto',
+            show_default=True,
         ),
         click.option('--backend', type=click.Choice(['auto', *MODULES]), default='auto', show_default=True),
     ):

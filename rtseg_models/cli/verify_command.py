@@ -13,8 +13,10 @@ from rich.table import Table
 from ..bundle import load_bundle
 from ..engine import Pipeline
 from ..engine.backends import MODULES, Options, installed
-from ..errors import BundleError, RtsegError
+from ..errors import BundleError, RtsegError, Unavailable
 from .output import console, json_option, write_json
+
+NOT_HERE = 'not available here'
 
 
 @click.command('verify')
@@ -26,13 +28,15 @@ def command(model: str, json_path: Optional[Path]) -> None:
     rows: List[Dict[str, Any]] = []
     for name in MODULES:
         if not installed(name):
-            rows.append({'backend': name, 'precision': 'fp32', 'agreement': None, 'result': 'not installed'})
+            rows.append({'backend': name, 'precision': 'fp32', 'agreement': None, 'result': NOT_HERE})
             continue
         row: Dict[str, Any] = {'backend': name, 'precision': 'fp32', 'agreement': None, 'result': 'agrees'}
         try:
             pipeline = Pipeline(bundle, backend=name, options=Options(precision='fp32', device='cpu'))
             row['agreement'] = pipeline.self_test()
             pipeline.close()
+        except Unavailable as error:
+            row['result'] = f'{NOT_HERE}: {error}'
         except RtsegError as error:
             row['result'] = str(error)
         rows.append(row)
@@ -44,6 +48,6 @@ def command(model: str, json_path: Optional[Path]) -> None:
             share = '-' if row['agreement'] is None else f'{100 * row["agreement"]:.3f} %'
             table.add_row(row['backend'], row['precision'], share, row['result'])
         console.print(table)
-    bad = [row for row in rows if row['result'] not in ('agrees', 'not installed')]
+    bad = [row for row in rows if row['result'] != 'agrees' and not row['result'].startswith(NOT_HERE)]
     if bad:
         raise BundleError(f'{bundle.path}: {", ".join(row["backend"] for row in bad)} failed the golden sample')
