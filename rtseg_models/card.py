@@ -73,10 +73,10 @@ class Card:
             raise BundleError(f'{where}: a JSON object is expected, found {type(facts).__name__}')
         if facts.get('schema') != SCHEMA:
             raise BundleError(f'{where}: schema is {facts.get("schema")!r}; this version reads {SCHEMA}')
-        return _checked(cls, facts, where)
+        return _checked(facts, where)
 
 
-def _checked(cls: type, facts: Mapping[str, Any], where: str) -> Any:
+def _checked(facts: Mapping[str, Any], where: str) -> Card:
     def fail(name: str, why: str) -> BundleError:
         return BundleError(f'{where}: field {name!r} {why}')
 
@@ -106,7 +106,7 @@ def _checked(cls: type, facts: Mapping[str, Any], where: str) -> Any:
     stride = need('output_stride', int)
     if stride < 1:
         raise fail('output_stride', f'is {stride}; expected 1 or more')
-    return cls(
+    return Card(
         network=need('network', str),
         class_names=names,
         colours=colours,

@@ -20,7 +20,7 @@ from ..datasets.sample import Dataset
 from ..engine import Pipeline
 from ..engine.backends import Options, installed
 from ..evaluation import evaluate
-from ..networks import build_network
+from ..networks import build_network, logit_stride
 from ..training.checkpoint import read_checkpoint
 from .bundle_writer import write_bundle
 
@@ -39,7 +39,7 @@ def bundle_from_checkpoint(path: Path, out: Path, *, sizes: Sequence[Size] = ())
         colours=classes.colours,
         ignore_id=classes.ignore_id,
         input_size=tuple(recipe['input_size']),
-        output_stride=int(network.stride),
+        output_stride=logit_stride(network),
         mean=tuple(recipe['mean']),
         std=tuple(recipe['std']),
         weights_sha256='',
