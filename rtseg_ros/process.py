@@ -15,8 +15,8 @@ EXIT_USAGE = 64
 EXIT_FAILURE = 70
 PATIENCE_S = 0.5
 """Seconds that a running inference may take to end once the process was asked to."""
-CLOSING_S = 0.8
-"""Seconds that the node may take to end in good order; two are promised from the signal to the exit."""
+CLOSING_S = 1.4
+"""Seconds that the node may take to close in good order; two are promised from the signal to the exit."""
 
 
 def main() -> NoReturn:
@@ -59,7 +59,6 @@ def _run(arguments: List[str], stop: threading.Event) -> int:
 
 def _serve(stop: threading.Event, transport: str) -> int:
     """Spin the node in a thread, so that this one can answer signals whatever the node is busy with."""
-    import rclpy
     from rclpy.executors import SingleThreadedExecutor
 
     from rtseg_models.errors import RtsegError
@@ -73,27 +72,29 @@ def _serve(stop: threading.Event, transport: str) -> int:
     node.get_logger().info(transport)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    spinning = threading.Thread(target=_spin, args=(node, executor, stop), name='executor', daemon=True)
-    spinning.start()
+    living = threading.Thread(target=_live, args=(node, executor, stop), name='executor', daemon=True)
+    living.start()
     stop.wait()
-    spinning.join(CLOSING_S)
-    if not spinning.is_alive():
-        try:
-            node.destroy_node()
-            rclpy.try_shutdown()
-        except Exception as error:  # the process ends anyway, and a vehicle's log needs no traceback at that
-            print(f'segmentation_node: while closing: {error}', file=sys.stderr)
+    living.join(CLOSING_S)
     return 0 if node.fatal is None else getattr(node.fatal, 'exit_code', EXIT_FAILURE)
 
 
-def _spin(node: Any, executor: Any, stop: threading.Event) -> None:
+def _live(node: Any, executor: Any, stop: threading.Event) -> None:
+    """Everything that rclpy does, from the first transition to the end of its context."""
+    import rclpy
+
     node.autostart()
     while not stop.is_set():
         try:
             executor.spin_once(timeout_sec=0.5)
         except Exception as error:  # the executor raises what callbacks raise, and a vehicle's node outlives its bugs
             node.guard.report(error, 'callback')
-    node.release(PATIENCE_S)
+    try:
+        node.release(PATIENCE_S)
+        node.destroy_node()
+        rclpy.try_shutdown()
+    except Exception as error:  # the process ends in any case, and nobody can act on a traceback now
+        print(f'segmentation_node: while closing: {error}', file=sys.stderr)
 
 
 def _refused(message: str, code: int = EXIT_USAGE) -> int:
