@@ -50,7 +50,8 @@ def command(
     for model in models:
         pipeline = open_pipeline(model, backend, precision, device, threads, size)
         card = pipeline.bundle.card
-        if card.dataset == dataset and split in card.origin.get('trained_on', []):
+        learnt_from = card.origin.get('recipe', {}).get('dataset', card.dataset)
+        if dataset in (card.dataset, learnt_from) and split in card.origin.get('trained_on', []):
             log.warning('%s was trained on the %s split of %s: this figure flatters it', model, split, dataset)
         with progress(f'{model} on {dataset} {split}') as advance:
             measured = evaluate(pipeline, data, advance)

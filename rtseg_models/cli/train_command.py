@@ -15,6 +15,7 @@ from ..bundle import Bundle, load_bundle
 from ..datasets import Dataset, open_checked
 from ..datasets.check import inspect
 from ..datasets.sample import Joined, hold_out
+from ..errors import UsageError
 from ..export.checkpoint import bundle_from_checkpoint, measure
 from ..labels import CAMVID
 from ..training.checkpoint import read_checkpoint
@@ -40,7 +41,10 @@ def command(
 
     Under torchrun, the processes share each batch.
     """
-    chosen = with_settings(RECIPES[recipe], settings)
+    try:
+        chosen = with_settings(RECIPES[recipe], settings)
+    except UsageError as error:
+        raise click.UsageError(str(error)) from error
     data, measured = _prepared(chosen, root)
     first = world()['rank'] == 0
     if chosen.street_frames:

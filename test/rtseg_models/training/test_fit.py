@@ -151,7 +151,12 @@ def test_the_command_lists_every_fault_and_writes_nothing(tmp_path: Path) -> Non
     assert not (tmp_path / 'out').exists()
 
 
-@pytest.mark.long
+def test_a_wrong_setting_is_a_usage_error(tmp_path: Path) -> None:
+    arguments = ['fast_scnn-camvid', '--root', str(tmp_path), '--out', str(tmp_path / 'out'), '--set', 'epoch=3']
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 2 and 'epochs' in result.output
+
+
 def test_the_command_leaves_all_results(root: Path, tmp_path: Path) -> None:
     size = ','.join(map(str, SIZE))
     settings = ['epochs=2', 'batch=4', f'crop=[{size}]', f'input_size=[{size}]', 'hold_out=train_1', 'validate_every=1']
