@@ -13,9 +13,9 @@ from typing import Any, Callable, List, NoReturn
 
 EXIT_USAGE = 64
 EXIT_FAILURE = 70
-PATIENCE_S = 0.5
+PATIENCE_S = 0.3
 """Seconds that a running inference may take to end once the process was asked to."""
-CLOSING_S = 1.4
+CLOSING_S = 1.0
 """Seconds that the node may take to close in good order; two are promised from the signal to the exit."""
 
 
@@ -74,7 +74,8 @@ def _serve(stop: threading.Event, transport: str) -> int:
     executor.add_node(node)
     living = threading.Thread(target=_live, args=(node, executor, stop), name='executor', daemon=True)
     living.start()
-    stop.wait()
+    while not stop.wait(0.2):  # the kernel may hand a signal to another thread, which does not wake this one
+        pass
     living.join(CLOSING_S)
     return 0 if node.fatal is None else getattr(node.fatal, 'exit_code', EXIT_FAILURE)
 
