@@ -32,7 +32,8 @@ from .report import pipeline_settings
 from .report_measures import FrameMeter, FrameRecord
 
 FRAMES_PER_FILE = 250
-"""Frames in a file of masks: what an interruption costs at most."""
+BYTES_PER_FILE = 128 << 20
+"""A file of masks ends at so many frames or bytes before compression: what a crash or a full disk costs at most."""
 
 QUEUE_DEPTH = 3
 OVERLAY_ALPHA = 0.5
@@ -199,7 +200,7 @@ def _replay(
     try:
         for decoded, result in frames:
             sink.take(decoded, result)
-            if len(sink.pending) >= FRAMES_PER_FILE:
+            if len(sink.pending) >= FRAMES_PER_FILE or writer.file_bytes >= BYTES_PER_FILE:
                 commit()
             observer.frames(len(journal.records) + len(sink.pending), total)
             if observer.wants_stop():

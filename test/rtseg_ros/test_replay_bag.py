@@ -14,9 +14,11 @@ from click.testing import CliRunner, Result
 from recordings import FRAME_ID, PERIOD_NS, START_NS, Entry, drive, frames, png, undecided, write_bag
 
 from rtseg_models.bundle import Bundle
+from rtseg_models.datasets import Sample
 from rtseg_models.engine import NonFiniteLogits, Pipeline
 from rtseg_models.engine.backends import Options
-from rtseg_models.labels import CITYSCAPES
+from rtseg_models.evaluation import evaluate
+from rtseg_models.labels import CAMVID, CITYSCAPES
 from rtseg_models.metrics import ConfusionMatrix
 from rtseg_ros import replay_job
 from rtseg_ros.bag import Bag, MaskBagWriter
@@ -131,6 +133,29 @@ def test_ground_truth_equals_a_direct_evaluation(source, replay, bag, pairs, exp
     assert facts['confusion'] == matrix.counts.tolist()
     assert list(facts['iou'].values()) == [None if v != v else v for v in matrix.iou().tolist()]
     assert facts['miou'] == matrix.miou() and facts['truth_frames'] == COUNT
+
+
+class _Drive:
+    """The frames as the dataset that ``rtseg evaluate`` would be given."""
+
+    class_set = CAMVID
+
+    def __init__(self, pairs) -> None:
+        self._pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(str(index), *self._pairs[index])
+
+
+def test_figures_are_those_of_the_evaluation(replay, bag, bundle, pairs, tmp_path):
+    assert replay(bag, '--ground-truth-topic', LABELS).exit_code == 0
+    facts = report(tmp_path / 'out')
+    direct = evaluate(Pipeline(bundle, options=Options(threads=1)), _Drive(pairs)).to_json()
+    for key in ('miou', 'iou', 'pixel_accuracy', 'confusion', 'frames'):
+        assert facts[key] == direct[key], key
 
 
 def test_labels_may_come_long_before_or_after_their_images(replay, pairs, tmp_path):
