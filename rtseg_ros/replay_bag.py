@@ -28,7 +28,7 @@ from .bag import Bag
 from .replay_compare import compare_runs
 from .replay_job import OUTPUTS, Interrupted, Job, JobResult, run_job
 from .replay_report import summarise
-from .replay_truth import TruthSpec
+from .replay_truth import TruthSpec, named_by_frame
 from .report import RunSummary, write_html, write_json
 from .report_measures import figures
 
@@ -132,6 +132,11 @@ def plan(
             raise UsageError(f'name a --topic; image topics of {bags[0]}: {", ".join(bag.image_topics()) or "none"}')
     if ground_truth_topic and ground_truth:
         raise UsageError('--ground-truth-topic and --ground-truth exclude each other')
+    if ground_truth and named_by_frame(ground_truth) and (len(bags) > 1 or len(topics) > 1 or settings['start_s'] > 0):
+        raise UsageError(
+            f'{ground_truth}: its files are named by frame number, which tells a frame in one topic of one bag that is '
+            'read from its start; name them by stamp'
+        )
     if settings['end_s'] is not None and settings['end_s'] <= settings['start_s']:
         raise UsageError(f'--end {settings["end_s"]:g} is not after --start {settings["start_s"]:g}')
     wanted = tuple(dict.fromkeys(['mask', *(o.strip() for o in outputs.split(','))]))
@@ -142,20 +147,28 @@ def plan(
     if ground_truth_topic or ground_truth:
         truth = TruthSpec(ground_truth_topic or '', str(ground_truth or ''), ground_truth_classes)
     jobs: Dict[str, List[Job]] = {}
-    for model, folder in zip(models, _folders(out, [Path(m).name for m in models])):
-        places = _folders(folder, [b.resolve().stem for b in bags])
+    names = _told_apart([b.resolve().stem for b in bags])
+    for model, model_name in zip(models, _told_apart([Path(m).name for m in models])):
+        folder = out / model_name if len(models) > 1 else out
         jobs[model] = [
-            Job(str(bag), model, str(place), tuple(topics), outputs=wanted, truth=truth, **settings)
-            for bag, place in zip(bags, places)
+            Job(
+                name=name,
+                bag=str(bag),
+                model=model,
+                out=str(folder / name if len(bags) > 1 else folder),
+                topics=tuple(topics),
+                outputs=wanted,
+                truth=truth,
+                **settings,
+            )
+            for bag, name in zip(bags, names)
         ]
     return jobs
 
 
-def _folders(out: Path, names: Sequence[str]) -> List[Path]:
-    """``out`` itself for one name, otherwise a folder of each name in it; equal names are told apart by a number."""
-    if len(names) == 1:
-        return [out]
-    return [out / (name if names[:i].count(name) == 0 else f'{name}-{i}') for i, name in enumerate(names)]
+def _told_apart(names: Sequence[str]) -> List[str]:
+    """The names, equal ones with a number behind."""
+    return [n if names.count(n) == 1 else f'{n}-{names[: i + 1].count(n)}' for i, n in enumerate(names)]
 
 
 def replay(jobs: Dict[str, List[Job]], out: Path, ray_address: Optional[str]) -> int:
@@ -164,7 +177,7 @@ def replay(jobs: Dict[str, List[Job]], out: Path, ray_address: Optional[str]) ->
     status, folders = 0, []
     for model, todo in jobs.items():
         results, failed = _run(todo, ray_address, console)
-        folder = out / Path(model).name if len(jobs) > 1 else out
+        folder = Path(todo[0].out).parent if len(todo) > 1 else Path(todo[0].out)
         if not results:
             raise RtsegError('; '.join(failed.values()))
         summary = summarise(load_bundle(model), results, failed, folder)

@@ -44,9 +44,10 @@ OUTPUTS = ('mask', 'color', 'overlay')
 class Job:
     """A bag, a bundle and how to run it; plain values, so that it travels between machines.
 
-    ``outputs`` are names of ``OUTPUTS``; the mask is always among them.
+    ``name`` is the bag's in reports. ``outputs`` are names of ``OUTPUTS``; the mask is always among them.
     """
 
+    name: str
     bag: str
     model: str
     out: str
@@ -61,11 +62,6 @@ class Job:
     precision: str = 'auto'
     threads: int = 0
     input_size: Optional[Size] = None
-
-    @property
-    def name(self) -> str:
-        """The bag's name in reports."""
-        return Path(self.bag).resolve().stem
 
     def open_pipeline(self) -> Pipeline:
         """The bundle on its backend, warmed up."""

@@ -214,15 +214,10 @@ class FolderTruth:
                 'expected one kind'
             )
 
-    @property
-    def by_index(self) -> bool:
-        """Whether files are matched by frame number, which means something for one topic of one bag only."""
-        return bool(self._by_index)
-
     def find(self, record: ImageRecord) -> np.ndarray:
         path = self._by_stamp.get(record.stamp_ns) or self._by_index.get(record.index)
         if path is None:
-            wanted = f'frame {record.index}' if self.by_index else f'stamp {record.stamp_ns}'
+            wanted = f'frame {record.index}' if self._by_index else f'stamp {record.stamp_ns}'
             raise NoTruth(f'no label image for {wanted}')
         try:
             labels = read_label(path)
@@ -232,6 +227,11 @@ class FolderTruth:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def named_by_frame(folder: Path) -> bool:
+    """Whether a folder's label images carry frame numbers, not stamps; NotFound where it holds no images."""
+    return any(_named(path.stem)[0] is None for path in list_images(folder))
 
 
 def _named(stem: str) -> Tuple[Optional[int], Optional[int]]:

@@ -90,8 +90,8 @@ def test_worker_killed_in_its_work_changes_nothing(cluster, bundle, bags, monkey
 
 def test_bad_bag_is_listed_and_the_others_are_done(cluster, bundle, bags, tmp_path):
     (tmp_path / 'broken.mcap').write_text('nothing')
-    good = replay_job.Job(str(bags[0]), str(bundle.path), str(tmp_path / 'good'), (TOPIC,), threads=1)
-    bad = replace(good, bag=str(tmp_path / 'broken.mcap'), out=str(tmp_path / 'bad'))
+    good = replay_job.Job('good', str(bags[0]), str(bundle.path), str(tmp_path / 'good'), (TOPIC,), threads=1)
+    bad = replace(good, name='broken', bag=str(tmp_path / 'broken.mcap'), out=str(tmp_path / 'bad'))
     results, failed = fleet.run_on_ray([bad, good], 'local', print)
     assert [len(r.records) for r in results] == [2]
     assert 'not a bag' in failed['broken']

@@ -380,6 +380,21 @@ def test_command_lines_that_make_no_sense(replay, bag, tmp_path):
         assert result.exit_code in (2, 66) and said in ' '.join(result.stderr.split()), (arguments, result.stderr)
 
 
+def test_labels_named_by_frame_are_refused_where_that_is_ambiguous(replay, bag, pairs, tmp_path):
+    (tmp_path / 'labels').mkdir()
+    cv2.imwrite(str(tmp_path / 'labels' / '0.png'), pairs[0][1])
+    for more in (('--topic', LABELS), ('--start', '0.2'), (bag,)):
+        result = replay(bag, '--ground-truth', tmp_path / 'labels', *more)
+        assert result.exit_code == 2 and 'name them by stamp' in ' '.join(result.stderr.split())
+
+
+def test_bags_of_one_name_are_told_apart(replay, pairs, tmp_path):
+    bags = [write_bag(tmp_path / place / 'drive', drive(pairs[:2])) for place in ('monday', 'tuesday')]
+    assert replay(*bags).exit_code == 0
+    assert report(tmp_path / 'out')['source']['bags'] == ['drive-1', 'drive-2']
+    assert (tmp_path / 'out' / 'drive-2' / 'masks' / 'metadata.yaml').is_file()
+
+
 def test_network_failure_drops_the_frame(replay, bag, monkeypatch, tmp_path):
     call = Pipeline.__call__
     seen = []
