@@ -120,8 +120,6 @@ def _train_stage(
     if resumed is not None:
         _check_same_run(recipe, resumed)
         log(f'resumed after epoch {read_checkpoint(resumed)["epoch"]}')
-    for part in ('lightning.pytorch', 'lightning.fabric'):  # their lines on devices and versions say nothing new
-        logging.getLogger(part).setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # Lightning advises worker processes and a logging interval; neither fits samples that are held in memory.
         warnings.filterwarnings('ignore', module='lightning')
@@ -130,6 +128,8 @@ def _train_stage(
 
 def _trainer(recipe: Recipe, folder: Path, callbacks: Sequence[lightning.Callback]) -> lightning.Trainer:
     place, gpu = world(), torch.cuda.is_available()
+    for part in ('lightning.pytorch', 'lightning.fabric'):  # their lines on devices and versions say nothing new
+        logging.getLogger(part).setLevel(logging.WARNING)
     trainer = lightning.Trainer(
         accelerator='gpu' if gpu else 'cpu',
         devices=place['local_size'],
@@ -141,7 +141,7 @@ def _trainer(recipe: Recipe, folder: Path, callbacks: Sequence[lightning.Callbac
         accumulate_grad_batches=recipe.accumulate,
         callbacks=list(callbacks),
         plugins=[AtomicCheckpoints()],
-        logger=TensorBoardLogger(folder, name='', version='tensorboard'),
+        logger=TensorBoardLogger(folder, name='tensorboard', version=''),
         enable_checkpointing=True,
         enable_model_summary=False,
         use_distributed_sampler=False,

@@ -80,7 +80,7 @@ class SegmentationModule(lightning.LightningModule):
         with torch.autocast(self.device.type, enabled=False), torch.no_grad():
             crops, labels = apply_views(batch.rgbs, batch.labels, batch.views, self.recipe, self.classes.ignore_id)
             # Channels first: in channels last, a CPU's bf16 weight gradient of dilated depthwise layers is garbage.
-            x = self.deployed.normalise(crops)
+            x = self.deployed.normalise(crops).contiguous()
         self.augment_s += time.perf_counter() - started
         labels = torch.where(labels == 255, self.classes.ignore_id, labels)
         hard_only = self.recipe.loss == 'ohem'
