@@ -95,7 +95,7 @@ class ClassMapping:
 
     def __call__(self, labels: np.ndarray, where: str) -> np.ndarray:
         """Labels (H,W) uint8 in the bundle's ids; BundleError lists ids that the class set has not."""
-        present = np.bincount(labels.ravel(), minlength=256) > 0
+        present = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel() > 0
         strange = np.flatnonzero(present & ~self._known).tolist()
         if strange:
             raise BundleError(
