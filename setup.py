@@ -29,6 +29,7 @@ setup(
         )
     ],
     install_requires=['setuptools'],
+    extras_require={'fleet': ['ray']},
     zip_safe=False,
     python_requires='>=3.8',
     maintainer='The rtseg_ros authors',
