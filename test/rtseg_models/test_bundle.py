@@ -150,3 +150,13 @@ def test_a_damaged_golden_sample_is_refused(copy: Path) -> None:
     (copy / 'golden.npz').write_bytes(b'PK')
     with pytest.raises(BundleError, match=r'golden\.npz'):
         load_bundle(str(copy)).golden()
+
+
+def test_the_readme_tells_the_cards_figures() -> None:
+    readme = (Path(__file__).parents[2] / 'README.md').read_text(encoding='utf-8')
+    table = readme.split('<!-- bundles -->')[1].split('<!-- /bundles -->')[0]
+    for name in shipped_bundles():
+        bundle = load_bundle(name)
+        row = next(line for line in table.splitlines() if f'`{name}`' in line)
+        assert f'| {bundle.card.miou["val"]:.3f} |' in row
+        assert ', '.join(f'{h}x{w}' for h, w in bundle.sizes()) in row
