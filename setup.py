@@ -39,7 +39,7 @@ setup(
     entry_points={
         'console_scripts': [
             'rtseg = rtseg_models.cli:main',
-            'segmentation_node = rtseg_ros.process:main',
+            'segmentation_node = rtseg_ros.node.process:main',
             'synthetic_camera = rtseg_ros.synthetic_camera:main',
             'replay_bag = rtseg_ros.replay_bag:main',
         ],

@@ -25,12 +25,12 @@ from rtseg_models.card import Size
 from rtseg_models.errors import RtsegError, UsageError
 
 from .bag import Bag
-from .replay_compare import compare_runs
-from .replay_job import OUTPUTS, Interrupted, Job, JobResult, run_job
-from .replay_report import summarise
-from .replay_truth import TruthSpec, named_by_frame
+from .replay.compare import compare_runs
+from .replay.job import OUTPUTS, Interrupted, Job, JobResult, run_job
+from .replay.report import summarise
+from .replay.truth import TruthSpec, named_by_frame
 from .report import RunSummary, write_html, write_json
-from .report_measures import figures
+from .reporting.measures import figures
 
 NOT_ALL = 1
 """Exit status where a report was written and not everything could be done."""
@@ -195,7 +195,7 @@ def replay(jobs: Dict[str, List[Job]], out: Path, ray_address: Optional[str]) ->
 
 def _run(jobs: List[Job], ray_address: Optional[str], console: Console) -> Tuple[List[JobResult], Dict[str, str]]:
     if ray_address:
-        from .fleet import run_on_ray
+        from .replay.fleet import run_on_ray
 
         return run_on_ray(jobs, ray_address, lambda line: console.print(line))
     pipeline = jobs[0].open_pipeline()

@@ -19,9 +19,9 @@ from rtseg_models.engine import Pipeline
 from rtseg_models.engine.timing import percentiles
 from rtseg_models.metrics import ConfusionMatrix
 
-from . import report_page
 from .machine import processor_name, versions
-from .report_measures import FrameMeter, FrameRecord, figures, stream_digest, total_matrix
+from .reporting import page as report_page
+from .reporting.measures import FrameMeter, FrameRecord, figures, stream_digest, total_matrix
 
 TIME_KEYS = ('created', 'fps', 'wall_s', 'stage_ms', 'timing_ms', 'machine')
 """Keys of ``report.json`` that tell about time and machine; all others are equal whenever a run is repeated."""

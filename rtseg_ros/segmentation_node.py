@@ -19,15 +19,15 @@ from rclpy.qos import ReliabilityPolicy
 
 from rtseg_models.errors import ConfigurationError, RtsegError
 
-from .diagnostics import CLOCK_MISSING, NodeFacts, statuses
-from .guard import Guard
-from .inputs import newest_only
-from .live_settings import LiveSettings
-from .model import Model, open_model
+from .node.diagnostics import CLOCK_MISSING, NodeFacts, statuses
+from .node.guard import Guard
+from .node.inputs import newest_only
+from .node.live_settings import LiveSettings
+from .node.model import Model, open_model
+from .node.services import Services
+from .node.serving import PATIENCE_S, Serving
+from .node.worker import run_aside
 from .parameters import Settings
-from .services import Services
-from .serving import PATIENCE_S, Serving
-from .worker import run_aside
 
 Steps = Callable[[Any, LifecycleState], None]
 PROGRESS_PERIOD_S = 10.0
@@ -202,6 +202,6 @@ class SegmentationNode(LifecycleNode):
 
 
 if __name__ == '__main__':
-    from rtseg_ros.process import main
+    from rtseg_ros.node.process import main
 
     main()

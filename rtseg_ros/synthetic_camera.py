@@ -22,9 +22,9 @@ from std_msgs.msg import Header
 from rtseg_models.errors import UsageError
 
 from .image_codec import encode_image
-from .player import Frame, Player
-from .rendered_street import DEFAULT_SEED, Interrupted, RenderedStreet, StreetSpec, render_ahead
 from .shell import Declaration, declare, run
+from .sources.player import Frame, Player
+from .sources.rendered_street import DEFAULT_SEED, Interrupted, RenderedStreet, StreetSpec, render_ahead
 
 RELIABILITIES = ('reliable', 'best_effort')
 

@@ -44,8 +44,8 @@ FLOORS = [
     ('rtseg_ros.cloud', 5, {'rclpy', 'torch'}),
     ('rtseg_ros.paints', 5, {'rclpy', 'torch'}),
     ('rtseg_ros.machine', 5, {'rclpy', 'torch', 'cv2'}),
+    ('rtseg_ros.reporting', 5, {'rclpy', 'torch'}),
     ('rtseg_ros.replay', 6, {'rclpy', 'torch'}),
-    ('rtseg_ros.fleet', 6, {'rclpy', 'torch'}),
     ('rtseg_ros', 7, {'torch'}),
 ]
 

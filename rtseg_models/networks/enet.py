@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from .blocks import check_input, crop, pad_to_multiple, set_norm_eps
 
 NORM_EPS = 1e-3
-NEAR_TIE = 0.2  # of activations whose spread is about 1
+NEAR_TIE = 0.5  # of activations whose spread is about 1
 
 
 class InitialBlock(nn.Module):

@@ -76,7 +76,7 @@ class NodeProcess:
     def __init__(self, *arguments: str, parameters: Optional[Dict[str, Any]] = None, **variables: str) -> None:
         assignments = [('-p', f'{name}:={value}') for name, value in (parameters or {}).items()]
         given = [part for pair in assignments for part in pair]
-        command = [sys.executable, '-m', 'rtseg_ros.process', *arguments]
+        command = [sys.executable, '-m', 'rtseg_ros.node.process', *arguments]
         if given:
             command += ([] if '--ros-args' in arguments else ['--ros-args']) + given
         self.process = subprocess.Popen(

@@ -23,11 +23,11 @@ from node_process import environment, until
 from rtseg_models.engine import Pipeline
 from rtseg_models.metrics import ConfusionMatrix
 from rtseg_models.street import Street
-from rtseg_ros import demo
 from rtseg_ros.bag import MaskBagWriter, read_images
-from rtseg_ros.demo_picture import Screen
+from rtseg_ros.demo import __main__ as demo
+from rtseg_ros.demo.picture import Screen
+from rtseg_ros.demo.video import VideoWriter
 from rtseg_ros.image_codec import decode_image
-from rtseg_ros.video import VideoWriter
 
 SIZE = (96, 128)
 STAMP_NS = 1_600_000_000_000_000_000

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from recordings import drive, frames, undecided, write_bag
 
 from rtseg_models.errors import Unavailable
-from rtseg_ros import fleet, replay_job
+from rtseg_ros.replay import fleet
+from rtseg_ros.replay import job as replay_job
 from rtseg_ros.replay_bag import main
 
 TOPIC, LABELS = '/camera/image_raw', '/camera/label'

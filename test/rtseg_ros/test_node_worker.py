@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from rtseg_ros.guard import Guard
-from rtseg_ros.worker import Worker, run_aside
+from rtseg_ros.node.guard import Guard
+from rtseg_ros.node.worker import Worker, run_aside
 
 
 @pytest.fixture

@@ -20,12 +20,12 @@ from rtseg_models.engine.backends import Options
 from rtseg_models.evaluation import evaluate
 from rtseg_models.labels import CAMVID, CITYSCAPES
 from rtseg_models.metrics import ConfusionMatrix
-from rtseg_ros import replay_job
 from rtseg_ros.bag import Bag, MaskBagWriter
 from rtseg_ros.image_codec import decode_image
+from rtseg_ros.replay import job as replay_job
 from rtseg_ros.replay_bag import main
 from rtseg_ros.report import TIME_KEYS
-from rtseg_ros.report_measures import mask_digest
+from rtseg_ros.reporting.measures import mask_digest
 
 TOPIC, LABELS, MASK = '/camera/image_raw', '/camera/label', '/segmentation/mask'
 COUNT = 9

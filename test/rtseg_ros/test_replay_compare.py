@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from recordings import drive, frames, undecided, write_bag
 
 from rtseg_models.errors import NotFound, UsageError
-from rtseg_ros.replay_ahead import ahead
+from rtseg_ros.replay.ahead import ahead
+from rtseg_ros.replay.compare import compare_runs
 from rtseg_ros.replay_bag import main
-from rtseg_ros.replay_compare import compare_runs
 
 TOPIC, LABELS = '/camera/image_raw', '/camera/label'
 
@@ -68,8 +68,8 @@ def test_comparison_is_reproducible(runs, tmp_path):
 
 
 def test_interval_covers_the_truth_about_as_often_as_it_says():
-    from rtseg_ros.replay_compare import accuracy
-    from rtseg_ros.replay_runs import Run
+    from rtseg_ros.replay.compare import accuracy
+    from rtseg_ros.replay.runs import Run
 
     rng = np.random.default_rng(4)
     covered = 0

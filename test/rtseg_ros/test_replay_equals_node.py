@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 
 from rtseg_ros.image_codec import decode_image
 from rtseg_ros.replay_bag import main
-from rtseg_ros.report_measures import mask_digest
+from rtseg_ros.reporting.measures import mask_digest
 
 COUNT = 8
 MASK = f'{NODE}/mask'

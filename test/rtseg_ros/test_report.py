@@ -13,8 +13,8 @@ import pytest
 from rtseg_models.bundle import Bundle
 from rtseg_models.metrics import ConfusionMatrix
 from rtseg_ros.report import Example, FrameMeter, FrameRecord, RunSummary, bundle_facts, write_html, write_json
-from rtseg_ros.report_charts import binned, histogram, ticks
-from rtseg_ros.report_measures import mask_digest, stream_digest, total_matrix
+from rtseg_ros.reporting.charts import binned, histogram, ticks
+from rtseg_ros.reporting.measures import mask_digest, stream_digest, total_matrix
 
 FIXED_KEYS = {
     'miou', 'iou', 'pixel_accuracy', 'frames', 'confusion', 'stage_ms', 'fps', 'dropped', 'mask_sha256',

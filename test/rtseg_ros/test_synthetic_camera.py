@@ -19,7 +19,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
 from rtseg_models.street import Street
-from rtseg_ros.rendered_street import Interrupted, StreetSpec, render_ahead
+from rtseg_ros.sources.rendered_street import Interrupted, StreetSpec, render_ahead
 
 SPEC = StreetSpec(seed=5, height=96, width=128, rate_hz=10.0, frames=4, depth=True)
 
@@ -44,7 +44,7 @@ def test_frames_rendered_ahead_are_the_street_s(cache):
 
 
 def test_a_second_run_renders_nothing(cache, monkeypatch):
-    monkeypatch.setattr('rtseg_ros.rendered_street._render', lambda *_: pytest.fail('rendered again'))
+    monkeypatch.setattr('rtseg_ros.sources.rendered_street._render', lambda *_: pytest.fail('rendered again'))
     told = []
     render_ahead(SPEC, cache, progress=told.append)
     assert told == [4]
@@ -75,7 +75,7 @@ def test_a_folder_that_cannot_be_written_is_an_os_error(tmp_path):
 def test_old_streets_make_room(cache, monkeypatch, tmp_path):
     first = StreetSpec(1, 64, 64, 10.0, 1, False)
     render_ahead(first, tmp_path)
-    monkeypatch.setattr('rtseg_ros.rendered_street.CACHE_BYTES', 1000)
+    monkeypatch.setattr('rtseg_ros.sources.rendered_street.CACHE_BYTES', 1000)
     second = StreetSpec(2, 64, 64, 10.0, 1, False)
     render_ahead(second, tmp_path)
     assert [p.name for p in (tmp_path / 'street').iterdir()] == [second.key()]

@@ -27,12 +27,12 @@ from rich.table import Table
 from rtseg_models.bundle import Bundle, load_bundle
 from rtseg_models.errors import RtsegError
 
-from .demo_processes import Child, Children
-from .demo_results import Run, write_results
+from ..report import RunSummary, write_html, write_json
+from ..sources.frames import Source, open_source
+from ..sources.rendered_street import DEFAULT_SEED, StreetSpec, render_ahead
+from .processes import Child, Children
 from .recording import Recording, count_masks
-from .rendered_street import DEFAULT_SEED, StreetSpec, render_ahead
-from .report import RunSummary, write_html, write_json
-from .source_frames import Source, open_source
+from .results import Run, write_results
 from .video import find_ffmpeg
 
 OUTPUTS = ('overlay.mp4', 'report.html', 'report.json', 'masks', 'logs')
@@ -147,11 +147,12 @@ def _play(
     if pictures is not None and pictures.kind == 'bag':
         # /clock arrives beside the image of its time, now and then after it.
         node_parameters.update(use_sim_time=True, max_future_s=0.0)
-    recorder = children.start('recorder', {'out': str(folder.resolve()), 'compressed': compressed})
+    recorder = children.start('demo.recorder', {'out': str(folder.resolve()), 'compressed': compressed})
     node = children.start('segmentation_node', node_parameters)
     # The node subscribes once the recorder listens to its masks, and the recorder to images once it has seen the node.
     camera = children.start(
-        'synthetic_camera' if pictures is None else 'image_source', {**camera_parameters, 'wait_for_subscribers': 2}
+        'synthetic_camera' if pictures is None else 'sources.image_source',
+        {**camera_parameters, 'wait_for_subscribers': 2},
     )
     task = progress.add_task('loading', total=None)
     children.watch(lambda: count_masks(folder) > 0 or not camera.running(), START_S, 'no mask came')

@@ -18,10 +18,10 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from .image_codec import as_bytes, encode_image
+from ..image_codec import as_bytes, encode_image
+from ..shell import Declaration, declare, run
+from .frames import Source, SourceFrame, open_source
 from .player import Frame, Player
-from .shell import Declaration, declare, run
-from .source_frames import Source, SourceFrame, open_source
 
 PARAMETERS: Dict[str, Declaration] = {
     'source': ('', 'Folder of images, video file or bag.', None),

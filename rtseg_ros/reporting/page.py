@@ -13,12 +13,12 @@ import numpy as np
 from rtseg_models.engine.paint import blend, colourise
 from rtseg_models.labels import UNLABELLED
 
-from .report_charts import curves, histogram, number, picture, rgb_hex, stacked_area
-from .report_measures import FrameRecord, figures
-from .report_style import CSS
+from .charts import curves, histogram, number, picture, rgb_hex, stacked_area
+from .measures import FrameRecord, figures
+from .style import CSS
 
 if TYPE_CHECKING:
-    from .report import Example, RunSummary
+    from ..report import Example, RunSummary
 
 UNLABELLED_COLOUR = '#3b3f46'
 

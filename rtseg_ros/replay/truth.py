@@ -19,9 +19,9 @@ from rtseg_models.datasets.sample import list_images, read_label
 from rtseg_models.errors import BundleError, NotFound, RtsegError, UsageError
 from rtseg_models.labels import CLASS_SETS, UNLABELLED
 
-from .bag import Bag, ImageRecord
-from .compressed_codec import decode_compressed
-from .image_codec import BadFrame, decode_image
+from ..bag import Bag, ImageRecord
+from ..compressed_codec import decode_compressed
+from ..image_codec import BadFrame, decode_image
 
 LOOKAHEAD = 512
 """Label messages that may lie between an image and its label in the label topic's order."""

@@ -15,9 +15,9 @@ import numpy as np
 from rtseg_models.datasets.sample import list_images, read_label, read_rgb
 from rtseg_models.errors import BundleError, NotFound
 
-from .bag import Bag, ImageRecord, storage_files
-from .compressed_codec import decode_compressed
-from .image_codec import BadFrame, decode_image
+from ..bag import Bag, ImageRecord, storage_files
+from ..compressed_codec import decode_compressed
+from ..image_codec import BadFrame, decode_image
 
 BAG_SUFFIXES = ('.mcap', '.db3', '.bag')
 DEFAULT_RATE_HZ = 10.0

@@ -15,11 +15,11 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 
 from rtseg_models.errors import Unavailable
 
-from .cloud import cloud_from_depth, cloud_from_lidar
-from .cloud_codec import depth_from_message, message_from_points, points_from_message
+from ..cloud import cloud_from_depth, cloud_from_lidar
+from ..cloud_codec import depth_from_message, message_from_points, points_from_message
+from ..image_codec import BadFrame
+from ..parameters import Settings
 from .guard import Guard
-from .image_codec import BadFrame
-from .parameters import Settings
 
 KEPT_SWEEPS = 10
 PLUMB_BOB_LIKE = ('', 'plumb_bob', 'rational_polynomial')

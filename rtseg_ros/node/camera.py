@@ -15,16 +15,16 @@ from rclpy.node import Node
 from rtseg_models.engine import NonFiniteLogits, Segmentation
 from rtseg_models.errors import DeviceLost
 
-from .compressed_codec import decode_compressed
-from .gate import FrameGate
+from ..compressed_codec import decode_compressed
+from ..gate import FrameGate
+from ..image_codec import BadFrame, decode_image
+from ..parameters import Settings
+from ..statistics import Statistics
 from .guard import Guard
-from .image_codec import BadFrame, decode_image
 from .inputs import ImageInput
 from .model import Model
 from .outputs import Outputs
-from .parameters import Settings
 from .points_output import PointsOutput
-from .statistics import Statistics
 
 
 class Session:

@@ -15,12 +15,12 @@ import numpy as np
 
 from rtseg_models.bundle import Bundle
 
-from .bag import Bag, ImageRecord
-from .image_codec import BadFrame, decode_image
-from .replay_job import JobResult, decode, output_topics
-from .replay_truth import NoTruth
-from .report import Example, RunSummary, bundle_facts, machine_facts
-from .report_measures import FrameRecord, figures
+from ..bag import Bag, ImageRecord
+from ..image_codec import BadFrame, decode_image
+from ..report import Example, RunSummary, bundle_facts, machine_facts
+from ..reporting.measures import FrameRecord, figures
+from .job import JobResult, decode, output_topics
+from .truth import NoTruth
 
 WORST, BEST, SPREAD = 4, 2, 6
 """How many of the worst and best frames a report shows, and how many where there is no truth."""

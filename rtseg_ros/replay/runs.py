@@ -13,8 +13,8 @@ import numpy as np
 
 from rtseg_models.errors import BundleError, NotFound
 
-from .bag import Bag, ImageRecord
-from .image_codec import decode_image
+from ..bag import Bag, ImageRecord
+from ..image_codec import decode_image
 
 Key = Tuple[str, str, int, int]
 """What tells a frame in both runs: bag, topic, stamp in nanoseconds, index."""

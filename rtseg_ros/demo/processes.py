@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, List, Optional, Type
 
 from rtseg_models.errors import RtsegError
 
-from .transport import make_room_for_images
+from ..transport import make_room_for_images
 
 PATIENCE_S = 5.0
 TAIL_LINES = 12
@@ -111,7 +111,8 @@ class Children:
 
     def start(self, module: str, parameters: Dict[str, Any]) -> Child:
         """Run ``rtseg_ros.<module>`` with ROS parameters."""
-        child = Child(f'rtseg_ros.{module}', parameters, self._logs / f'{module}.log', self._environment)
+        log = self._logs / f'{module.rpartition(".")[2]}.log'
+        child = Child(f'rtseg_ros.{module}', parameters, log, self._environment)
         self._children.append(child)
         return child
 

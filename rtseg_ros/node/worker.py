@@ -10,7 +10,7 @@ import time
 from concurrent.futures import Future
 from typing import Any, Callable, Optional
 
-from .latest import Latest
+from ..latest import Latest
 
 Job = Callable[[], None]
 

@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Sequence
 
 from rtseg_models.errors import BundleError, UsageError
 
-from .report_measures import FrameRecord
+from ..reporting.measures import FrameRecord
 
 NAME = 'journal.jsonl'
 

@@ -16,8 +16,8 @@ from rtseg_models.engine import Pipeline
 from rtseg_models.engine.backends import Options
 from rtseg_models.errors import ConfigurationError, RtsegError
 
-from .paints import Paints
-from .parameters import Settings
+from ..paints import Paints
+from ..parameters import Settings
 
 Tell = Callable[[str], None]
 

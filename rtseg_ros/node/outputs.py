@@ -16,11 +16,11 @@ from rtseg_models.card import Size
 from rtseg_models.engine import Segmentation
 from rtseg_models.engine.paint import colourise
 
-from .compressed_codec import encode_compressed
-from .image_codec import encode_image
+from ..compressed_codec import encode_compressed
+from ..image_codec import encode_image
+from ..paints import Paints
+from ..parameters import Settings
 from .inputs import newest_only
-from .paints import Paints
-from .parameters import Settings
 
 Make = Callable[[], Any]
 

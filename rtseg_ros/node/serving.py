@@ -13,11 +13,11 @@ from rclpy.node import Node
 from rtseg_models.engine import NonFiniteLogits
 from rtseg_models.errors import DeviceLost, RtsegError
 
+from ..parameters import Settings
 from .camera import Camera, Session
 from .guard import WARN_PERIOD_S, Guard
 from .legends import Legends
 from .model import Model
-from .parameters import Settings
 from .worker import Worker
 
 PATIENCE_S = 10.0

@@ -12,11 +12,11 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from rtseg_models.engine.backends import MODULES
 
+from ..machine import processor_name, resident_mb, temperature_c, versions
+from ..parameters import Settings
+from ..transport import PROFILE, PROFILE_VARIABLES, config_file
 from .camera import Camera
-from .machine import processor_name, resident_mb, temperature_c, versions
 from .model import Model
-from .parameters import Settings
-from .transport import PROFILE, PROFILE_VARIABLES, config_file
 
 Finding = Tuple[bytes, str]
 CLOCK_MISSING = 'use_sim_time is true and nothing arrives on /clock; the age check is off until it does'

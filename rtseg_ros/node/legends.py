@@ -18,7 +18,7 @@ from rtseg_models.card import Card
 from rtseg_models.engine.paint import legend
 from rtseg_models.labels import UNLABELLED
 
-from .image_codec import encode_image
+from ..image_codec import encode_image
 from .inputs import newest_only
 
 

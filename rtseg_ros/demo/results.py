@@ -15,12 +15,12 @@ import numpy as np
 
 from rtseg_models.bundle import Bundle
 
-from .bag import MaskBagWriter
-from .demo_picture import Screen
+from ..bag import MaskBagWriter
+from ..replay.truth import ClassMapping
+from ..report import Example, FrameMeter, FrameRecord, RunSummary, bundle_facts, machine_facts
+from ..reporting.measures import figures
+from .picture import Screen
 from .recording import Passage, Recording
-from .replay_truth import ClassMapping
-from .report import Example, FrameMeter, FrameRecord, RunSummary, bundle_facts, machine_facts
-from .report_measures import figures
 from .video import VideoWriter
 
 MASK_TOPIC = '/segmentation/mask'

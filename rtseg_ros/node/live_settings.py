@@ -12,7 +12,7 @@ from rclpy.node import Node
 
 from rtseg_models.errors import UsageError
 
-from .parameters import DEFAULTS, PARAMETERS, Settings, converted, refusal, unknown_names
+from ..parameters import DEFAULTS, PARAMETERS, Settings, converted, refusal, unknown_names
 
 Applied = Callable[[Settings, Settings], None]
 

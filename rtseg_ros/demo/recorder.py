@@ -19,10 +19,10 @@ from std_msgs.msg import Float64
 
 from rtseg_models.errors import RtsegError
 
-from .compressed_codec import decode_compressed
-from .image_codec import BadFrame, decode_image
+from ..compressed_codec import decode_compressed
+from ..image_codec import BadFrame, decode_image
+from ..shell import Declaration, declare, run
 from .recording import Recording
-from .shell import Declaration, declare, run
 
 QUEUE_FRAMES = 30
 NODE = 'segmentation'

@@ -21,15 +21,15 @@ from rtseg_models.engine import NonFiniteLogits, Pipeline, Segmentation
 from rtseg_models.engine.backends import Options
 from rtseg_models.engine.paint import colourise
 
-from .bag import Bag, ImageRecord, MaskBagWriter, storage_files
-from .compressed_codec import decode_compressed
-from .image_codec import BadFrame, decode_image
-from .paints import Paints
-from .replay_ahead import ahead
-from .replay_journal import Journal
-from .replay_truth import NoTruth, Truth, TruthSpec
-from .report import pipeline_settings
-from .report_measures import FrameMeter, FrameRecord
+from ..bag import Bag, ImageRecord, MaskBagWriter, storage_files
+from ..compressed_codec import decode_compressed
+from ..image_codec import BadFrame, decode_image
+from ..paints import Paints
+from ..report import pipeline_settings
+from ..reporting.measures import FrameMeter, FrameRecord
+from .ahead import ahead
+from .journal import Journal
+from .truth import NoTruth, Truth, TruthSpec
 
 FRAMES_PER_FILE = 250
 BYTES_PER_FILE = 128 << 20

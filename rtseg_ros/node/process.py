@@ -41,7 +41,7 @@ def _run(arguments: List[str], stop: threading.Event) -> int:
     import rclpy
     from rclpy.signals import SignalHandlerOptions
 
-    from .transport import make_room_for_images
+    from ..transport import make_room_for_images
 
     transport = make_room_for_images(os.environ)
     try:
@@ -63,7 +63,7 @@ def _serve(stop: threading.Event, transport: str) -> int:
 
     from rtseg_models.errors import RtsegError
 
-    from .segmentation_node import SegmentationNode
+    from ..segmentation_node import SegmentationNode
 
     try:
         node = SegmentationNode(stop.set, stop.is_set)

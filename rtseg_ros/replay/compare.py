@@ -16,9 +16,9 @@ import numpy as np
 from rtseg_models.errors import UsageError
 from rtseg_models.labels import UNLABELLED
 
-from . import replay_compare_page
-from .replay_runs import Key, Run, load_run, paired_masks
-from .report import write_facts
+from ..report import write_facts
+from . import compare_page as replay_compare_page
+from .runs import Key, Run, load_run, paired_masks
 
 RESAMPLES = 2000
 MOST_BLOCK = 20

@@ -19,7 +19,7 @@ from .serving import Serving
 from .worker import run_aside
 
 if TYPE_CHECKING:
-    from .segmentation_node import SegmentationNode
+    from ..segmentation_node import SegmentationNode
 
 
 class Services:

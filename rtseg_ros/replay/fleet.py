@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from rtseg_models.engine import Pipeline
 from rtseg_models.errors import RtsegError, Unavailable
 
-from .replay_job import Job, JobResult, run_job
+from .job import Job, JobResult, run_job
 
 RETRIES = 2
 """How often a task is done again after its worker died or it failed by other than bad input."""

@@ -14,12 +14,12 @@ import numpy as np
 from rtseg_models.engine.paint import colourise
 from rtseg_models.labels import UNLABELLED
 
-from .bag import Bag
-from .image_codec import BadFrame
-from .replay_job import decode
-from .replay_runs import Key, Run, paired_masks
-from .report_charts import Plot, binned, curves, number, picture, rgb_hex
-from .report_page import document, legend, percent, picture_row, section, tile
+from ..bag import Bag
+from ..image_codec import BadFrame
+from ..reporting.charts import Plot, binned, curves, number, picture, rgb_hex
+from ..reporting.page import document, legend, percent, picture_row, section, tile
+from .job import decode
+from .runs import Key, Run, paired_masks
 
 
 def page(a: Run, b: Run, facts: Dict[str, Any]) -> str:
