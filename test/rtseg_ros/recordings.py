@@ -4,10 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
-import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +15,6 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 from rosbags.rosbag2 import Writer as Writer2
 from rosbags.typesys import Stores, get_typestore
 
-from rtseg_models.bundle import WEIGHTS, Bundle, load_bundle
-from rtseg_models.engine import Pipeline
 from rtseg_models.street import Street
 
 IMAGE, COMPRESSED, TEXT = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage', 'std_msgs/msg/String'
@@ -117,25 +111,3 @@ def _message(entry: Entry, store: Any) -> tuple[str, Any]:
 def png(image: np.ndarray) -> bytes:
     """A PNG file of an image (H,W) or rgb (H,W,3)."""
     return cv2.imencode('.png', image if image.ndim == 2 else image[:, :, ::-1])[1].tobytes()
-
-
-def undecided(bundle: Bundle, folder: Path) -> Bundle:
-    """A copy of an untrained bundle without its leaning to one class, so that its masks show the picture's parts.
-
-    The mean logits over some frames are taken off the last layer's bias, in the file that graph and network both read.
-    """
-    pipeline = Pipeline(bundle)
-    h, w = bundle.card.input_size
-    logits = np.concatenate([pipeline.backend.infer(np.ascontiguousarray(rgb)[None]) for rgb, _ in frames(3, h, w)])
-    path = Path(shutil.copytree(bundle.path, folder)) / WEIGHTS
-    data = bytearray(path.read_bytes())
-    start = 8 + struct.unpack('<Q', data[:8])[0]
-    place = json.loads(data[8:start])['classifier.3.bias']
-    begin, end = (start + offset for offset in place['data_offsets'])
-    bias = np.frombuffer(data[begin:end], '<f4') - logits.mean(axis=(0, 2, 3))
-    data[begin:end] = bias.astype('<f4').tobytes()
-    path.write_bytes(data)
-    card = json.loads((folder / 'card.json').read_text())
-    card['weights_sha256'] = hashlib.sha256(data).hexdigest()
-    (folder / 'card.json').write_text(json.dumps(card))
-    return load_bundle(str(folder))

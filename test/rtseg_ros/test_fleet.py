@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from recordings import drive, frames, undecided, write_bag
+from recordings import drive, frames, write_bag
 
 from rtseg_models.errors import Unavailable
 from rtseg_ros.replay import fleet
@@ -46,19 +46,14 @@ def cluster():
 
 
 @pytest.fixture(scope='module')
-def bundle(tiny_bundle, tmp_path_factory):
-    return undecided(tiny_bundle, tmp_path_factory.mktemp('bundles') / 'street')
-
-
-@pytest.fixture(scope='module')
 def bags(tmp_path_factory) -> list[Path]:
     folder, pairs = tmp_path_factory.mktemp('bags'), frames(16)
     return [write_bag(folder / f'bag{i}', drive(pairs[2 * i : 2 * i + 2])) for i in range(8)]
 
 
-def test_two_workers_over_eight_bags_give_the_single_process_report(cluster, bundle, bags, tmp_path):
-    alone = _replay(bundle, bags, tmp_path / 'alone')
-    spread = _replay(bundle, bags, tmp_path / 'spread', '--ray', 'local')
+def test_two_workers_over_eight_bags_give_the_single_process_report(cluster, tiny_bundle, bags, tmp_path):
+    alone = _replay(tiny_bundle, bags, tmp_path / 'alone')
+    spread = _replay(tiny_bundle, bags, tmp_path / 'spread', '--ray', 'local')
     assert {k: spread[k] for k in EXACT} == {k: alone[k] for k in EXACT}
 
 
@@ -81,17 +76,17 @@ def _job_whose_worker_dies_once(job: replay_job.Job) -> replay_job.JobResult:
 fleet_do_job = fleet.do_job
 
 
-def test_worker_killed_in_its_work_changes_nothing(cluster, bundle, bags, monkeypatch, tmp_path):
-    alone = _replay(bundle, bags[:3], tmp_path / 'alone')
+def test_worker_killed_in_its_work_changes_nothing(cluster, tiny_bundle, bags, monkeypatch, tmp_path):
+    alone = _replay(tiny_bundle, bags[:3], tmp_path / 'alone')
     monkeypatch.setattr(fleet, 'do_job', _job_whose_worker_dies_once)
-    spread = _replay(bundle, bags[:3], tmp_path / 'spread', '--ray', 'local')
+    spread = _replay(tiny_bundle, bags[:3], tmp_path / 'spread', '--ray', 'local')
     assert (tmp_path / 'spread' / 'bag1.died').exists()
     assert {k: spread[k] for k in EXACT} == {k: alone[k] for k in EXACT}
 
 
-def test_bad_bag_is_listed_and_the_others_are_done(cluster, bundle, bags, tmp_path):
+def test_bad_bag_is_listed_and_the_others_are_done(cluster, tiny_bundle, bags, tmp_path):
     (tmp_path / 'broken.mcap').write_text('nothing')
-    good = replay_job.Job('good', str(bags[0]), str(bundle.path), str(tmp_path / 'good'), (TOPIC,), threads=1)
+    good = replay_job.Job('good', str(bags[0]), str(tiny_bundle.path), str(tmp_path / 'good'), (TOPIC,), threads=1)
     bad = replace(good, name='broken', bag=str(tmp_path / 'broken.mcap'), out=str(tmp_path / 'bad'))
     results, failed = fleet.run_on_ray([bad, good], 'local', print)
     assert [len(r.records) for r in results] == [2]

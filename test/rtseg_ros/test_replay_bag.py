@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from recordings import FRAME_ID, PERIOD_NS, START_NS, Entry, drive, frames, png, undecided, write_bag
+from recordings import FRAME_ID, PERIOD_NS, START_NS, Entry, drive, frames, png, write_bag
 
 from rtseg_models.bundle import Bundle
 from rtseg_models.datasets import Sample
@@ -37,8 +37,8 @@ def pairs():
 
 
 @pytest.fixture(scope='module')
-def bundle(tiny_bundle, tmp_path_factory) -> Bundle:
-    return undecided(tiny_bundle, tmp_path_factory.mktemp('bundles') / 'street')
+def bundle(tiny_bundle) -> Bundle:
+    return tiny_bundle
 
 
 @pytest.fixture(scope='module')

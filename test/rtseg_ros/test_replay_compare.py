@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from recordings import drive, frames, undecided, write_bag
+from recordings import drive, frames, write_bag
 
 from rtseg_models.errors import NotFound, UsageError
 from rtseg_ros.replay.ahead import ahead
@@ -24,10 +24,10 @@ TOPIC, LABELS = '/camera/image_raw', '/camera/label'
 def runs(tiny_bundle, tmp_path_factory) -> tuple[Path, Path]:
     """One bag through one bundle at two input sizes."""
     folder = tmp_path_factory.mktemp('runs')
-    bundle = undecided(tiny_bundle, folder / 'street')
+
     bag = write_bag(folder / 'drive', drive(frames(8)))
     for name, size in (('a', '64x96'), ('b', '96x128')):
-        arguments = [bag, '--topic', TOPIC, '--model', bundle.path, '--ground-truth-topic', LABELS]
+        arguments = [bag, '--topic', TOPIC, '--model', tiny_bundle.path, '--ground-truth-topic', LABELS]
         arguments += ['--out', folder / name, '--input-size', size]
         assert CliRunner().invoke(main, list(map(str, arguments))).exit_code == 0
     return folder / 'a', folder / 'b'
