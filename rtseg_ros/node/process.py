@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -77,7 +78,13 @@ def _serve(stop: threading.Event, transport: str) -> int:
     while not stop.wait(0.2):  # the kernel may hand a signal to another thread, which does not wake this one
         pass
     living.join(CLOSING_S)
-    return 0 if node.fatal is None else getattr(node.fatal, 'exit_code', EXIT_FAILURE)
+    code = 0 if node.fatal is None else getattr(node.fatal, 'exit_code', EXIT_FAILURE)
+    if not living.is_alive():
+        # The DDS participant goes with the last reference to the node. Left to the end of the process, it would leave
+        # its shared-memory segments (64 MB each, by the shipped profile) in /dev/shm for good.
+        del node, executor
+        gc.collect()
+    return code
 
 
 def _live(node: Any, executor: Any, stop: threading.Event) -> None:
@@ -92,6 +99,8 @@ def _live(node: Any, executor: Any, stop: threading.Event) -> None:
             node.guard.report(error, 'callback')
     try:
         node.release(PATIENCE_S)
+        executor.remove_node(node)
+        executor.shutdown(0.1)
         node.destroy_node()
         rclpy.try_shutdown()
     except Exception as error:  # the process ends in any case, and nobody can act on a traceback now

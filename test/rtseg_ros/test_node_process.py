@@ -153,3 +153,18 @@ def test_a_target_rate_chooses_among_the_sizes_of_the_bundle(started):
     fast = started(parameters={'target_rate_hz': 1000})
     fast.wait_for_log(f'serving {bundle().name} {smallest[0]}x{smallest[1]}')
     assert 'no input size holds target_rate_hz 1000' in fast.log
+
+
+def segments():
+    """Shared-memory files of Fast DDS."""
+    return {path.name for path in Path('/dev/shm').glob('fastdds_*')}
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_the_nodes_shared_memory_goes_with_it(number):
+    before = segments()
+    node = NodeProcess()
+    node.wait_for_log('serving ')
+    assert segments() - before, 'the shipped profile should give the node a segment'
+    assert node.signal(number) == 0
+    assert segments() - before == set()
