@@ -39,7 +39,7 @@ class Recipe:
     name: str
     network: str
     dataset: str
-    source: str = ''  # where the figures stand: paper and section, or that they are tuned here
+    source: str = ''  # where the figures stand: paper and section, or that they are chosen here
     network_args: Dict[str, Any] = field(default_factory=dict)
     before: Tuple[Stage, ...] = ()
 
