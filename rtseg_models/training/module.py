@@ -30,6 +30,16 @@ class NonFiniteLoss(RtsegError):
     """The loss left the real numbers; the last checkpoint is kept."""
 
 
+def memory_layout(network: nn.Module, device: torch.device) -> torch.memory_format:
+    """Channels last, the faster layout, but on a CPU not where a depthwise layer is dilated.
+
+    There, PyTorch 2.13 computes garbage for such a layer's bf16 weight gradient (docs/decisions.md).
+    """
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    dilated = any(m.groups == m.in_channels > 1 and max(m.dilation) > 1 for m in convolutions)
+    return torch.contiguous_format if device.type == 'cpu' and dilated else torch.channels_last
+
+
 class SegmentationModule(lightning.LightningModule):
     """Trains ``network`` by ``recipe`` on ``batches``; ``average`` is what will be shipped.
 
@@ -56,6 +66,11 @@ class SegmentationModule(lightning.LightningModule):
         self.lr = 0.0  # of the present step
         self.augment_s = 0.0  # in this epoch
         self.losses: List[float] = []  # in this epoch
+        self.layout = torch.contiguous_format
+
+    def on_fit_start(self) -> None:
+        self.layout = memory_layout(self.network, self.device)
+        self.network.to(memory_format=self.layout)  # type: ignore[call-overload]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return optimiser(self.network, self.recipe)
@@ -79,8 +94,7 @@ class SegmentationModule(lightning.LightningModule):
         started = time.perf_counter()
         with torch.autocast(self.device.type, enabled=False), torch.no_grad():
             crops, labels = apply_views(batch.rgbs, batch.labels, batch.views, self.recipe, self.classes.ignore_id)
-            # Channels first: in channels last, a CPU's bf16 weight gradient of dilated depthwise layers is garbage.
-            x = self.deployed.normalise(crops).contiguous()
+            x = self.deployed.normalise(crops).contiguous(memory_format=self.layout)
         self.augment_s += time.perf_counter() - started
         labels = torch.where(labels == 255, self.classes.ignore_id, labels)
         hard_only = self.recipe.loss == 'ohem'
