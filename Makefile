@@ -39,8 +39,9 @@ colcon: $(VENV)/.develop ## Build the ROS package as on a robot, below out/colco
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/colcon --log-base out/colcon/log build --base-paths . \
 		--build-base out/colcon/build --install-base out/colcon/install --event-handlers console_direct+
 
-benchmark: $(VENV)/.develop ## A short form of rtseg benchmark
+benchmark: $(VENV)/.develop ## A short form of rtseg benchmark, and what the node adds
 	@$(BIN)/rtseg benchmark --model $(MODEL) --size 512x1024 --camera 720x1280 --baseline
+	@$(BIN)/python -m rtseg_ros.node_benchmark --model $(MODEL)
 
 develop: $(VENV)/.develop ## Everything that development needs, PyTorch among it
 

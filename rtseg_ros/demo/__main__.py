@@ -27,10 +27,10 @@ from rich.table import Table
 from rtseg_models.bundle import Bundle, load_bundle
 from rtseg_models.errors import RtsegError
 
+from ..processes import Child, Children
 from ..report import RunSummary, write_html, write_json
 from ..sources.frames import Source, open_source
 from ..sources.rendered_street import DEFAULT_SEED, StreetSpec, render_ahead
-from .processes import Child, Children
 from .recording import Recording, count_masks
 from .results import Run, write_results
 from .video import find_ffmpeg

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The demo's child processes: one ROS domain of their own, logs in files, and none of them outlives the demo."""
+"""Child processes of demo and benchmark: a ROS domain of their own, logs in files, and none outlives its parent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, List, Optional, Type
 
 from rtseg_models.errors import RtsegError
 
-from ..transport import make_room_for_images
+from .transport import make_room_for_images
 
 PATIENCE_S = 5.0
 TAIL_LINES = 12
@@ -45,7 +45,7 @@ class Child:
             text = f'"{value}"' if isinstance(value, str) else str(value).lower()
             command += ['-p', f'{key}:={text}']
         with log.open('wb') as output:
-            # A session of its own, so that Ctrl-C reaches the demo alone and the demo ends its children in order.
+            # A session of its own, so that Ctrl-C reaches the parent alone, which ends its children in order.
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
             )
@@ -89,14 +89,14 @@ class Children:
         self._logs = logs
         self._children: List[Child] = []
         self.domain_id = free_domain_id() if domain_id is None else domain_id
-        self._environment = dict(os.environ)
-        self._environment.update(
+        self.environment = dict(os.environ)
+        self.environment.update(
             ROS_DOMAIN_ID=str(self.domain_id),
             ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST',
             ROS_LOG_DIR=str(logs / 'ros'),
             PYTHONUNBUFFERED='1',
         )
-        self.transport = make_room_for_images(self._environment)
+        self.transport = make_room_for_images(self.environment)
 
     def __enter__(self) -> Children:
         return self
@@ -112,7 +112,7 @@ class Children:
     def start(self, module: str, parameters: Dict[str, Any]) -> Child:
         """Run ``rtseg_ros.<module>`` with ROS parameters."""
         log = self._logs / f'{module.rpartition(".")[2]}.log'
-        child = Child(f'rtseg_ros.{module}', parameters, log, self._environment)
+        child = Child(f'rtseg_ros.{module}', parameters, log, self.environment)
         self._children.append(child)
         return child
 
