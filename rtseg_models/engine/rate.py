@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Deque, List, Sequence
+from typing import Deque, List, Optional, Sequence
 
 import numpy as np
 
@@ -26,15 +26,18 @@ class RateLadder:
     waits twice as long. So a load at the edge of two sizes does not make it swing.
     """
 
-    def __init__(self, sizes: Sequence[Size], target_rate_hz: float) -> None:
-        """``sizes`` (height, width) in any order, one or more; the largest comes first. ValueError for a rate <= 0."""
+    def __init__(self, sizes: Sequence[Size], target_rate_hz: float, start: Optional[Size] = None) -> None:
+        """``sizes`` (height, width) in any order, one or more; ``start`` is one of them, by default the largest.
+
+        ValueError for a rate <= 0.
+        """
         if not sizes:
             raise ValueError('a ladder needs at least one input size')
         if not target_rate_hz > 0:
             raise ValueError(f'target_rate_hz is {target_rate_hz}; it must be above 0')
         self.sizes: List[Size] = sorted(set(sizes), key=lambda s: (s[0] * s[1], s))
         self.target_rate_hz = target_rate_hz
-        self._step = len(self.sizes) - 1
+        self._step = len(self.sizes) - 1 if start is None else self.sizes.index(start)
         self._times_ms: Deque[float] = deque(maxlen=_WINDOW)
         self._frames = 0
         self._patience = _PATIENCE
@@ -48,7 +51,17 @@ class RateLadder:
     @property
     def holds(self) -> bool:
         """Whether recent frames at the current size fit the rate; False says that even the smallest is too slow."""
-        return not self._times_ms or self._slow_ms() <= self._budget_ms
+        return not self._times_ms or self.slow_ms <= self.budget_ms
+
+    @property
+    def budget_ms(self) -> float:
+        """What a frame may take."""
+        return 1e3 / self.target_rate_hz
+
+    @property
+    def slow_ms(self) -> float:
+        """What nine of ten recent frames at the current size did not exceed; nan before the first."""
+        return float(np.percentile(self._times_ms, 90)) if self._times_ms else float('nan')
 
     def add(self, frame_ms: float) -> Size:
         """Take in what a frame took at ``size``, from pixels to labels; returns the size for the next."""
@@ -64,16 +77,9 @@ class RateLadder:
             self._move(+1)
         return self.size
 
-    @property
-    def _budget_ms(self) -> float:
-        return 1e3 / self.target_rate_hz
-
-    def _slow_ms(self) -> float:
-        return float(np.percentile(self._times_ms, 90))
-
     def _next_fits(self) -> bool:
         (h, w), (next_h, next_w) = self.size, self.sizes[self._step + 1]
-        return self._slow_ms() * (next_h * next_w) / (h * w) <= _HEADROOM * self._budget_ms
+        return self.slow_ms * (next_h * next_w) / (h * w) <= _HEADROOM * self.budget_ms
 
     def _move(self, steps: int) -> None:
         self._step += steps

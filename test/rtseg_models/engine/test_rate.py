@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +24,19 @@ def run(ladder, frames, ms_per_megapixel):
 
 def test_it_starts_at_the_largest_and_stays_while_that_holds():
     assert set(run(RateLadder(SIZES, 20), 500, lambda i: 80)) == {(512, 1024)}
+
+
+def test_it_starts_where_it_is_told_to_and_climbs_from_there():
+    used = run(RateLadder(SIZES, 20, start=(256, 512)), 500, lambda i: 60)
+    assert used[0] == (256, 512) and used[-1] == (512, 1024)
+
+
+def test_it_reports_what_frames_take_and_may_take():
+    ladder = RateLadder(SIZES, 20)
+    assert np.isnan(ladder.slow_ms) and ladder.holds
+    for frame_ms in range(1, 12):
+        ladder.add(frame_ms)
+    assert (ladder.slow_ms, ladder.budget_ms) == (10, 50)
 
 
 @pytest.mark.parametrize(('speed', 'size'), [(80, (512, 1024)), (120, (384, 768)), (300, (256, 512))])
@@ -68,3 +82,5 @@ def test_it_never_leaves_the_ladder(times_ms, rate):
 def test_nonsense_is_refused(sizes, rate):
     with pytest.raises(ValueError):
         RateLadder(sizes, rate)
+    with pytest.raises(ValueError):
+        RateLadder(SIZES, 10, start=(1, 1))
