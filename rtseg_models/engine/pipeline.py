@@ -50,8 +50,13 @@ class Pipeline:
         self.input_size = input_size or bundle.card.input_size
         self.backend: Backend = open_backend(bundle, self.input_size, backend, options)
         self._labeller = self.backend if isinstance(self.backend, LabellingBackend) else None
-        self._input = np.empty((1, *self.input_size, 3), np.uint8)
+        self._inputs: Dict[int, np.ndarray] = {}
         kernels.announce()
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether ``batch`` runs several images at once; else it runs them in turn."""
+        return self._labeller is not None
 
     def __call__(
         self,
@@ -68,7 +73,7 @@ class Pipeline:
         C-contiguous, of the labels' size) where given. NonFiniteLogits where the network fails.
         """
         clock = StageClock()
-        image = stretch(rgb, self.input_size, self._input)
+        image = stretch(rgb, self.input_size, self._input(1))
         clock.lap('preprocess')
         target = size or (rgb.shape[0], rgb.shape[1])
         grid = self._grid(target)
@@ -83,23 +88,39 @@ class Pipeline:
         clock.lap('postprocess')
         return Segmentation(labels, sureness if confidence else None, clock.stage_ms)
 
-    def batch(self, images: Sequence[np.ndarray]) -> List[Segmentation]:
+    def batch(
+        self,
+        images: Sequence[np.ndarray],
+        *,
+        confidence: bool = False,
+        threshold: float = 0.0,
+        size: Optional[Size] = None,
+    ) -> List[Segmentation]:
         """Segment the newest image of each of several cameras: at once where the backend takes batches, else in turn.
 
-        Images are rgb (H,W,3) uint8; those of different sizes go in turn. Results of a batch carry its times.
+        Images are rgb (H,W,3) uint8; those of different sizes go in turn, and so do all where ``confidence`` or a
+        ``threshold`` is wanted. Results of a batch carry its times. NonFiniteLogits where the network fails on any.
         """
-        sizes = {image.shape for image in images}
-        if self._labeller is None or len(sizes) != 1:
-            return [self(image) for image in images]
+        at_once = len(images) > 1 and not confidence and threshold <= 0 and len({i.shape for i in images}) == 1
+        if self._labeller is None or not at_once:
+            return [self(image, confidence=confidence, threshold=threshold, size=size) for image in images]
         clock = StageClock()
-        stacked = np.empty((len(images), *self.input_size, 3), np.uint8)
-        for image, into in zip(images, stacked):
-            into[:] = stretch(image, self.input_size, into[None])[0]
+        stacked = self._input(len(images))
+        for i, image in enumerate(images):
+            row = stacked[i : i + 1]
+            stretched = stretch(image, self.input_size, row)
+            if stretched is not row:
+                row[:] = stretched
         clock.lap('preprocess')
-        grid = self._grid((images[0].shape[0], images[0].shape[1]))
+        grid = self._grid(size or (images[0].shape[0], images[0].shape[1]))
         labels = self._finite(self._labeller.label(stacked, grid))
         clock.lap('network')
         return [Segmentation(each, None, {**clock.stage_ms, 'postprocess': 0.0}) for each in labels]
+
+    def _input(self, count: int) -> np.ndarray:
+        if count not in self._inputs:
+            self._inputs[count] = np.empty((count, *self.input_size, 3), np.uint8)
+        return self._inputs[count]
 
     def _grid(self, target: Size) -> Grid:
         card, (h, w) = self.bundle.card, self.input_size
@@ -123,11 +144,12 @@ class Pipeline:
             )
         return agreement
 
-    def warm_up(self, iterations: int) -> None:
-        """Run the network on a grey image ``iterations`` times."""
+    def warm_up(self, iterations: int, cameras: int = 1) -> None:
+        """Run the network on grey images ``iterations`` times, and batches of up to ``cameras`` where it takes any."""
         grey = np.full((*self.input_size, 3), 128, np.uint8)
-        for _ in range(iterations):
-            self(grey)
+        for count in range(1, cameras + 1 if self.takes_batches else 2):
+            for _ in range(iterations):
+                self.batch([grey] * count)
 
     def close(self) -> None:
         """Release the backend."""

@@ -116,6 +116,27 @@ def test_a_batch_equals_its_images_one_by_one(painted, sizes):
         np.testing.assert_array_equal(result.labels, painted(image).labels)
 
 
+@pytest.mark.parametrize('options', [{'confidence': True}, {'threshold': 0.9}, {'size': (64, 96)}])
+def test_a_batch_takes_the_options_of_single_images(painted, options):
+    images = [picture(seed=i) for i in range(2)]
+    for image, result in zip(images, painted.batch(images, **options), strict=True):
+        alone = painted(image, **options)
+        np.testing.assert_array_equal(result.labels, alone.labels)
+        np.testing.assert_array_equal(result.confidence, alone.confidence)
+
+
+def test_images_of_the_networks_size_are_stacked_unchanged(painted):
+    images = [np.resize(picture(seed=i), (64, 96, 3)) for i in range(3)]
+    for image, result in zip(images, painted.batch(images), strict=True):
+        np.testing.assert_array_equal(result.labels, painted(image).labels)
+
+
+def test_warming_up_covers_every_batch_of_the_cameras(painted):
+    painted.warm_up(2, cameras=3)
+    if painted.takes_batches:
+        assert painted.backend.batches == [1, 1, 2, 2, 3, 3]
+
+
 @pytest.fixture(scope='module')
 def bundle():
     if 'fast_scnn-camvid' not in shipped_bundles():
