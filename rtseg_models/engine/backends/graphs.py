@@ -17,6 +17,7 @@ from ...card import Size
 from ...errors import ConfigurationError
 from . import installed
 from .cache import build_cached, engine_key
+from .graph_weights import check_graph
 
 _log = logging.getLogger('rtseg')
 
@@ -31,7 +32,8 @@ def graph_file(bundle: Bundle, size: Size, cache_dir: Optional[Path]) -> Iterato
     """Path of the graph of ``size``, there for the duration of the block.
 
     A size that the bundle has no graph for is exported by PyTorch into the cache, or into a temporary folder where
-    there is none; ConfigurationError, naming the sizes present, where PyTorch is not installed.
+    there is none; ConfigurationError, naming the sizes present, where PyTorch is not installed. BundleError where a
+    shipped graph and the weights contradict each other.
     """
     try:
         shipped: Optional[Path] = bundle.graph(size)
@@ -40,6 +42,7 @@ def graph_file(bundle: Bundle, size: Size, cache_dir: Optional[Path]) -> Iterato
             raise
         shipped = None
     if shipped is not None:
+        check_graph(shipped, bundle)
         yield shipped
         return
     with tempfile.TemporaryDirectory(prefix='rtseg-graph-') as temporary:

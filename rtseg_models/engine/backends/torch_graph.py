@@ -5,11 +5,9 @@
 from __future__ import annotations
 
 import io
-import json
-import struct
 import warnings
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict
 
 import torch
 
@@ -18,6 +16,7 @@ from ...card import Size
 from ...errors import BundleError
 from ...networks import build_network
 from ...networks.deployed import Deployed
+from .graph_weights import read_header
 
 OPSET = 17
 MAX_IR_VERSION = 8  # what TensorRT 8.5 of JetPack 5 parses
@@ -101,14 +100,6 @@ def _externalise(graph: Any, weights: Path) -> None:
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend(initialisers)
     graph.node.extend(nodes)
-
-
-def read_header(weights: Path) -> Tuple[int, Dict[str, Any]]:
-    """Where the data of a safetensors file begins, and its header: dtype, shape and data_offsets of each tensor."""
-    with weights.open('rb') as file:
-        (length,) = struct.unpack('<Q', file.read(8))
-        header: Dict[str, Any] = json.loads(file.read(length))
-    return 8 + length, header
 
 
 def stored_tensors(network: torch.nn.Module, half: bool) -> Dict[str, torch.Tensor]:
