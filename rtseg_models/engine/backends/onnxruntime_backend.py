@@ -12,9 +12,12 @@ import onnxruntime
 
 from ...bundle import Bundle
 from ...card import Size
-from ...errors import Unavailable
+from ...errors import DeviceLost, Unavailable
 from . import Options, choose_precision, device_index
 from .graphs import graph_file
+
+_OUT_OF_MEMORY = ('out of memory', 'Failed to allocate memory', 'bad_alloc', 'bad allocation')
+_CONTEXT_LOST = ('CUDA failure', 'CUDA error')  # all that it reports of the CUDA runtime; a context rarely survives one
 
 
 class OnnxRuntimeBackend:
@@ -28,7 +31,10 @@ class OnnxRuntimeBackend:
         self._session = session
 
     def infer(self, rgb: np.ndarray) -> np.ndarray:
-        logits: np.ndarray = self._session.run(None, {'image': rgb})[0]
+        try:
+            logits: np.ndarray = self._session.run(None, {'image': rgb})[0]
+        except Exception as error:  # onnxruntime tells its errors apart by their text alone
+            raise _named(error, self.device) from error
         return logits
 
     def close(self) -> None:
@@ -61,6 +67,16 @@ def open_session(graph: Path, provider: str, settings: Dict[str, Any], threads: 
     if found != provider:  # onnxruntime goes on with the CPU when a provider's libraries do not load
         raise Unavailable(f'onnxruntime {version} offers {provider} but started {found}: {_hint(provider)}')
     return session
+
+
+def _named(error: Exception, device: str) -> Exception:
+    """The error as callers tell them apart: MemoryError, DeviceLost (on a GPU only), or itself."""
+    text = str(error)
+    if any(sign in text for sign in _OUT_OF_MEMORY):
+        return MemoryError(text)
+    if device.startswith('cuda') and any(sign in text for sign in _CONTEXT_LOST):
+        return DeviceLost(f'{device}: {text}')
+    return error
 
 
 def _hint(provider: str) -> str:
