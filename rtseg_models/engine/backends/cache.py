@@ -87,6 +87,8 @@ def _write_seal(folder: Path) -> None:
     if _sealed(folder):
         return
     try:
+        if not any(folder.iterdir()):  # OpenVINO says nothing of a full disk
+            raise OSError('the runtime has left nothing there; is the disk full?')
         part = folder / f'.{_SEAL}.{os.getpid()}'
         part.write_text(json.dumps(_hashes(folder)), encoding='utf-8')
         part.replace(folder / _SEAL)

@@ -239,6 +239,11 @@ def test_a_build_that_fails_on_its_cache_is_repeated_without(tmp_path, caplog):
         build_cached(tmp_path, 'key', lambda folder: 1 / 0)
 
 
+def test_a_cache_that_the_runtime_left_empty_is_told(tmp_path, caplog):
+    assert build_cached(tmp_path, 'key', lambda folder: 'engine') == 'engine'
+    assert 'is the disk full' in caplog.text and not (tmp_path / 'key').exists()
+
+
 def test_keys_differ_in_everything_that_makes_an_engine_stale(bundle):
     facts = {'size': (512, 1024), 'precision': 'fp32', 'runtime': 'r', 'version': '1', 'device': 'cpu'}
     changed = {'size': (1024, 512), 'precision': 'fp16', 'runtime': 's', 'version': '2', 'device': 'cuda:1'}
