@@ -12,9 +12,9 @@ from typing import Callable, Optional
 
 from rtseg_models.bundle import Bundle, load_bundle
 from rtseg_models.card import Size
-from rtseg_models.engine import Pipeline
+from rtseg_models.engine import NonFiniteLogits, Pipeline
 from rtseg_models.engine.backends import Options
-from rtseg_models.errors import ConfigurationError, RtsegError
+from rtseg_models.errors import BundleError, ConfigurationError, RtsegError
 
 from ..paints import Paints
 from ..parameters import Settings
@@ -77,8 +77,10 @@ def _opened(bundle: Bundle, settings: Settings, options: Options, size: Optional
         pipeline.warm_up(settings.warmup_iterations)
         model = Model(pipeline, None, Paints(bundle.card))
         return replace(model, agreement=model.self_test()) if settings.self_test else model
-    except RtsegError:
+    except RtsegError as error:
         pipeline.close()
+        if isinstance(error, NonFiniteLogits):  # here it is the bundle's fault, and a new process would not help
+            raise BundleError(f'{bundle.path}: {error}') from error
         raise
 
 
