@@ -53,7 +53,7 @@ $(VENV)/.python:
 		|| { echo "python3 -m venv failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@touch $@
 
-$(VENV)/.runtime: $(VENV)/.python requirements.txt requirements-lock.txt setup.py rtseg_models/engine/_kernels.c
+$(VENV)/.runtime: $(VENV)/.python requirements.txt requirements-lock.txt setup.py $(wildcard rtseg_models/engine/*.c)
 	@echo "[2/3] ROS 2 client library, inference runtimes, OpenCV (about a minute, once)"
 	@$(PIP) -r requirements.txt
 	@echo "[3/3] rtseg_ros itself"

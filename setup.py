@@ -22,11 +22,12 @@ setup(
     # Without a C compiler the package installs all the same and computes the same labels in NumPy, more slowly.
     ext_modules=[
         Extension(
-            'rtseg_models.engine._kernels',
-            ['rtseg_models/engine/_kernels.c'],
+            f'rtseg_models.engine.{name}',
+            [f'rtseg_models/engine/{name}.c'],
             extra_compile_args=['-O3', '-ffp-contract=off'],
             optional=True,
         )
+        for name in ('_kernels', '_tally')
     ],
     install_requires=['setuptools'],
     extras_require={'fleet': ['ray']},

@@ -32,7 +32,13 @@ class ConfusionMatrix:
         # One pass over both images: the joint histogram of (truth, prediction) byte pairs.
         pairs = truth.astype(np.uint16).ravel() << 8
         pairs |= prediction.ravel()
-        joint = np.bincount(pairs, minlength=1 << 16).reshape(256, 256)
+        self.add_joint(np.bincount(pairs, minlength=1 << 16).reshape(256, 256))
+
+    def add_joint(self, joint: np.ndarray) -> None:
+        """Add pixel counts (256,256) of [truth, prediction] ids.
+
+        ValueError where an id is outside the class set; the message lists the ids.
+        """
         ignored = {self.ignore_id, UNLABELLED}
         present = joint.sum(axis=1)
         unknown = [int(i) for i in np.flatnonzero(present) if i >= self.classes and i not in ignored]

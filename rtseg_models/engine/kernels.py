@@ -18,8 +18,9 @@ from . import kernels_numpy
 
 try:
     from . import _kernels as kernels
+    from . import _tally as tally
 except ImportError as error:
-    kernels = kernels_numpy  # type: ignore[misc]
+    kernels = tally = kernels_numpy  # type: ignore[misc]
     _REASON = str(error)
 else:
     _REASON = ''
@@ -29,6 +30,8 @@ upsample_argmax = kernels.upsample_argmax
 upsample_confidence = kernels.upsample_confidence
 colourise = kernels.colourise
 blend = kernels.blend
+tally_labels = tally.tally_labels
+relabel_and_count = tally.relabel_and_count
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 """Cores that this process may use."""

@@ -1,12 +1,14 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The pixel loops of ``_kernels.c`` in NumPy, for machines without a compiler: the same functions, equal bit for bit.
+"""The pixel loops of ``_kernels.c`` and ``_tally.c`` in NumPy, for machines without a compiler, equal bit for bit.
 
 A grid is given as four arrays: for each output row the logit row above it (int32) and the fraction of the way to the
 next one (float32), and the same for columns. The neighbour of the last row or column is itself.
 """
 
 from __future__ import annotations
+
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -108,6 +110,35 @@ def blend(rgb: np.ndarray, labels: np.ndarray, table: np.ndarray, alpha: int, ou
     mixed += np.uint16(128)
     np.right_shift(mixed, np.uint16(8), out=mixed)
     out[:] = mixed
+
+
+def tally_labels(
+    labels: np.ndarray,
+    before: Optional[np.ndarray],
+    truth: Optional[np.ndarray],
+    truth_before: Optional[np.ndarray],
+    ignore_id: int,
+    joint: np.ndarray,
+) -> Tuple[int, int, int]:
+    """Add to ``joint`` (256,256) int64 how many pixels have each [truth, label].
+
+    Returns how many pixels differ between ``labels`` and ``before``, how many have a truth that is equal in both truths
+    and neither ``ignore_id`` nor 255, and how many of the latter differ. Images are (H,W) uint8, packed, of one size;
+    None stands for one that is 255 everywhere.
+    """
+    there = np.full_like(labels, 255) if truth is None else truth
+    pairs = there.astype(np.uint16).ravel() << 8
+    pairs |= labels.ravel()
+    joint += np.bincount(pairs, minlength=1 << 16).reshape(256, 256)
+    changed = labels != (255 if before is None else before)
+    steady = (there == (255 if truth_before is None else truth_before)) & (there != ignore_id) & (there != 255)
+    return int(np.count_nonzero(changed)), int(np.count_nonzero(steady)), int(np.count_nonzero(changed & steady))
+
+
+def relabel_and_count(labels: np.ndarray, table: np.ndarray, out: np.ndarray, counts: np.ndarray) -> None:
+    """Labels by a table (256,) uint8 into ``out``; adds to ``counts`` (256,) int64 how many pixels had each label."""
+    np.take(table, labels, out=out)
+    counts += np.bincount(labels.ravel(), minlength=256)
 
 
 def _border(logits: np.ndarray, best: np.ndarray) -> np.ndarray:

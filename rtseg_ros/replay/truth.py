@@ -16,12 +16,13 @@ import numpy as np
 
 from rtseg_models.card import Card
 from rtseg_models.datasets.sample import list_images, read_label
+from rtseg_models.engine import kernels
 from rtseg_models.errors import BundleError, NotFound, RtsegError, UsageError
 from rtseg_models.labels import CLASS_SETS, UNLABELLED
 
 from ..bag import Bag, ImageRecord
 from ..compressed_codec import decode_compressed
-from ..image_codec import BadFrame, decode_image
+from ..image_codec import MAX_PIXELS, BadFrame, frame_rows, frame_size
 
 LOOKAHEAD = 512
 """Label messages that may lie between an image and its label in the label topic's order."""
@@ -95,14 +96,16 @@ class ClassMapping:
 
     def __call__(self, labels: np.ndarray, where: str) -> np.ndarray:
         """Labels (H,W) uint8 in the bundle's ids; BundleError lists ids that the class set has not."""
-        present = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel() > 0
-        strange = np.flatnonzero(present & ~self._known).tolist()
+        labels = np.ascontiguousarray(labels)
+        mapped, counts = np.empty_like(labels), np.zeros(256, np.int64)
+        kernels.relabel_and_count(labels, self._table, mapped, counts)
+        strange = np.flatnonzero((counts > 0) & ~self._known).tolist()
         if strange:
             raise BundleError(
                 f'{where}: holds ids {strange}, which are no classes of the ground truth (ids {self._ids[0]} to '
                 f'{self._ids[-1]}, ignored {self._ignored}); name its class set with --ground-truth-classes'
             )
-        return np.asarray(cv2.LUT(labels, self._table))
+        return mapped
 
 
 def _plain(name: str) -> str:
@@ -180,11 +183,13 @@ def label_ids(record: ImageRecord) -> np.ndarray:
     if not record.compressed and record.message.encoding not in ('mono8', '8UC1'):
         raise NoTruth(f'label encoding is {record.message.encoding!r}; expected mono8, 8UC1 or a compressed PNG')
     try:
-        rgb = decode_compressed(record.message) if record.compressed else decode_image(record.message)
+        if not record.compressed:
+            return frame_rows(record.message, *frame_size(record.message, MAX_PIXELS))
+        rgb = decode_compressed(record.message)
     except BadFrame as error:
         raise NoTruth(f'label at stamp {record.stamp_ns}: {error}') from error
     ids = np.ascontiguousarray(rgb[:, :, 0])
-    if record.compressed and not (np.array_equal(ids, rgb[:, :, 1]) and np.array_equal(ids, rgb[:, :, 2])):
+    if not (np.array_equal(ids, rgb[:, :, 1]) and np.array_equal(ids, rgb[:, :, 2])):
         raise NoTruth('the label is a colour picture; expected one channel of class ids')
     return ids
 

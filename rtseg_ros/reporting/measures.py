@@ -8,10 +8,10 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
-import cv2
 import numpy as np
 
 from rtseg_models.card import Card
+from rtseg_models.engine import kernels
 from rtseg_models.labels import UNLABELLED
 from rtseg_models.metrics import ConfusionMatrix
 
@@ -90,9 +90,17 @@ class FrameMeter:
 
         ValueError where the truth's size differs or it holds ids that are neither classes nor ignored.
         """
-        confusion = None if truth is None else self._confusion(truth, labels)
-        histogram = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel().astype(np.int64)
-        flicker, steady = self._flicker(topic, labels, truth)
+        if truth is not None and truth.shape != labels.shape:
+            raise ValueError(f'truth is {truth.shape} and the mask {labels.shape}; they must be equal')
+        labels = np.ascontiguousarray(labels)
+        truth = None if truth is None else np.ascontiguousarray(truth)
+        before, truth_before = self._last.get(topic, (None, None))
+        self._last[topic] = (labels, truth)
+        if before is None or before.shape != labels.shape:
+            before, truth_before = None, None
+        joint = np.zeros((256, 256), np.int64)
+        changed, steady, restless = kernels.tally_labels(labels, before, truth, truth_before, self._ignore_id, joint)
+        pixels = joint.sum(axis=0)
         return FrameRecord(
             bag=bag,
             topic=topic,
@@ -102,34 +110,19 @@ class FrameMeter:
             record_time_ns=record_time_ns,
             size=(labels.shape[0], labels.shape[1]),
             sha256=mask_digest(labels),
-            pixels=(*histogram[: self._classes].tolist(), int(histogram[UNLABELLED])),
-            flicker=flicker,
-            steady_flicker=steady,
-            confusion=confusion,
+            pixels=(*pixels[: self._classes].tolist(), int(pixels[UNLABELLED])),
+            flicker=None if before is None else changed / labels.size,
+            steady_flicker=restless / steady if steady else None,
+            confusion=None if truth is None else self._confusion(joint),
             stage_ms=stage_ms or {},
         )
 
-    def _confusion(self, truth: np.ndarray, labels: np.ndarray) -> Tuple[Tuple[int, int, int], ...]:
+    def _confusion(self, joint: np.ndarray) -> Tuple[Tuple[int, int, int], ...]:
         matrix = ConfusionMatrix(self._classes, self._ignore_id)
-        matrix.update(truth, labels)
+        matrix.add_joint(joint)
         cells = [(int(t), int(p), int(matrix.counts[t, p])) for t, p in zip(*np.nonzero(matrix.counts))]
         cells += [(int(t), UNLABELLED, int(matrix.unlabelled[t])) for t in np.flatnonzero(matrix.unlabelled)]
         return tuple(cells)
-
-    def _flicker(
-        self, topic: str, labels: np.ndarray, truth: Optional[np.ndarray]
-    ) -> Tuple[Optional[float], Optional[float]]:
-        before, truth_before = self._last.get(topic, (None, None))
-        self._last[topic] = (labels, truth)
-        if before is None or before.shape != labels.shape:
-            return None, None
-        changed = cv2.compare(before, labels, cv2.CMP_NE)
-        share = cv2.countNonZero(changed) / labels.size
-        if truth is None or truth_before is None:
-            return share, None
-        steady = (truth == truth_before) & (truth != self._ignore_id) & (truth != UNLABELLED)
-        count = int(np.count_nonzero(steady))
-        return share, float(np.count_nonzero(steady & (changed > 0)) / count) if count else None
 
 
 def mask_digest(labels: np.ndarray) -> str:
