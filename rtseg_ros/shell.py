@@ -18,6 +18,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from rtseg_models.errors import RtsegError, UsageError
 
+from .startup import answer_signals
 from .transport import make_room_for_images
 
 Declaration = Tuple[Any, str, Optional[Tuple[float, float]]]
@@ -27,8 +28,7 @@ Declaration = Tuple[Any, str, Optional[Tuple[float, float]]]
 def run(name: str, arguments: Optional[List[str]], serve: Callable[[threading.Event], None]) -> int:
     """Initialise rclpy, ``serve`` until it returns, and give the exit code; SIGINT and SIGTERM set the event."""
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    answer_signals(lambda _: stop.set())
     make_room_for_images(os.environ)
     try:
         _initialise(sys.argv if arguments is None else arguments)
@@ -37,6 +37,8 @@ def run(name: str, arguments: Optional[List[str]], serve: Callable[[threading.Ev
         print(f'{name}: {error}', file=sys.stderr)
         return error.exit_code
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # Python would go back to the default, which kills, as it ends
         rclpy.try_shutdown()
     return 0
 

@@ -45,6 +45,7 @@ FLOORS = [
     ('rtseg_ros.paints', 5, {'rclpy', 'torch'}),
     ('rtseg_ros.machine', 5, {'rclpy', 'torch', 'cv2'}),
     ('rtseg_ros.reporting', 5, {'rclpy', 'torch'}),
+    ('rtseg_ros.startup', 5, {'rclpy', 'torch', 'cv2', 'numpy'}),
     ('rtseg_ros.replay', 6, {'rclpy', 'torch'}),
     ('rtseg_ros', 7, {'torch'}),
 ]

@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import os
-import signal
 import sys
 import threading
-from typing import Any, Callable, List, NoReturn
+from typing import Any, List, NoReturn
+
+from ..startup import answer_signals, load
 
 EXIT_USAGE = 64
 EXIT_FAILURE = 70
@@ -22,20 +22,14 @@ CLOSING_S = 1.0
 
 def main() -> NoReturn:
     """Run the node until SIGINT or SIGTERM (exit 0), or until it cannot go on (its error's exit code)."""
-    _answer_signals(lambda: os._exit(0))  # nothing is there to be closed yet, and importing takes a while
-    importlib.import_module('rtseg_ros.segmentation_node')
+    load('rtseg_ros.segmentation_node', exit_code=0)
     stop = threading.Event()
-    _answer_signals(stop.set)
+    answer_signals(lambda _: stop.set())
     code = _run(sys.argv, stop)
     sys.stdout.flush()
     sys.stderr.flush()
     # Threads may still be inside a runtime's native code; tearing the interpreter down under them would crash it.
     os._exit(code)
-
-
-def _answer_signals(answer: Callable[[], None]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: answer())
 
 
 def _run(arguments: List[str], stop: threading.Event) -> int:

@@ -124,8 +124,9 @@ def _render(spec: StreetSpec, folder: Path, progress: Callable[[int], None], sto
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(spec, folder))
     # Workers inherit the mask: Ctrl-C reaches the whole group, and only this process answers it, by ending the pool.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    pending: Set[Future[None]] = set()
     try:
-        pending: Set[Future[None]] = {pool.submit(_render_frame, i) for i in range(spec.frames)}
+        pending = {pool.submit(_render_frame, i) for i in range(spec.frames)}
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         while pending:
             done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -138,6 +139,9 @@ def _render(spec: StreetSpec, folder: Path, progress: Callable[[int], None], sto
         raise RtsegError('a rendering process died; was it killed for want of memory?') from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if pending:  # given up: a worker may be at its imports, or in a frame that takes seconds
+            for worker in multiprocessing.active_children():
+                worker.terminate()
         pool.shutdown(cancel_futures=True)
 
 

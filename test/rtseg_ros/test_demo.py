@@ -24,7 +24,7 @@ from rtseg_models.engine import Pipeline
 from rtseg_models.metrics import ConfusionMatrix
 from rtseg_models.street import Street
 from rtseg_ros.bag import MaskBagWriter, read_images
-from rtseg_ros.demo import __main__ as demo
+from rtseg_ros.demo import command as demo
 from rtseg_ros.demo.picture import Screen
 from rtseg_ros.demo.video import VideoWriter
 from rtseg_ros.image_codec import decode_image

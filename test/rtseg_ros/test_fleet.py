@@ -16,7 +16,7 @@ from recordings import drive, frames, write_bag
 from rtseg_models.errors import Unavailable
 from rtseg_ros.replay import fleet
 from rtseg_ros.replay import job as replay_job
-from rtseg_ros.replay_bag import main
+from rtseg_ros.replay.command import main
 
 TOPIC, LABELS = '/camera/image_raw', '/camera/label'
 EXACT = ('miou', 'iou', 'confusion', 'frames', 'mask_sha256', 'label_share', 'pixel_accuracy', 'flicker')

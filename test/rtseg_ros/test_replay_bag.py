@@ -23,7 +23,7 @@ from rtseg_models.metrics import ConfusionMatrix
 from rtseg_ros.bag import Bag, MaskBagWriter
 from rtseg_ros.image_codec import decode_image
 from rtseg_ros.replay import job as replay_job
-from rtseg_ros.replay_bag import main
+from rtseg_ros.replay.command import main
 from rtseg_ros.report import TIME_KEYS
 from rtseg_ros.reporting.measures import mask_digest
 
@@ -227,7 +227,7 @@ def test_resume_after_a_full_disk_gives_the_uninterrupted_result(replay, bag, mo
 
 
 def test_asked_to_stop_it_keeps_every_measured_frame(replay, bag, monkeypatch, tmp_path):
-    from rtseg_ros.replay_bag import Follower
+    from rtseg_ros.replay.command import Follower
 
     answers = iter([False] * 3 + [True])
     monkeypatch.setattr(Follower, 'wants_stop', lambda self: next(answers))

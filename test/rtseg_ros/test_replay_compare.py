@@ -14,8 +14,8 @@ from recordings import drive, frames, write_bag
 
 from rtseg_models.errors import NotFound, UsageError
 from rtseg_ros.replay.ahead import ahead
+from rtseg_ros.replay.command import main
 from rtseg_ros.replay.compare import compare_runs
-from rtseg_ros.replay_bag import main
 
 TOPIC, LABELS = '/camera/image_raw', '/camera/label'
 

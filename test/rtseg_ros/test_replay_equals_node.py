@@ -14,7 +14,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from rtseg_ros.image_codec import decode_image
-from rtseg_ros.replay_bag import main
+from rtseg_ros.replay.command import main
 from rtseg_ros.reporting.measures import mask_digest
 
 COUNT = 8

@@ -1,0 +1,274 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command replay_bag: recordings through a network, every frame in order, with a report of what it is worth.
+
+It leaves in its output folder ``report.html`` and ``report.json``, and for each bag ``masks/`` (a rosbag2 folder) and
+``journal.jsonl``: beside the reports where one bag was replayed, in a folder of the bag's name where there were
+several. Several models get a folder each, and a comparison.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from rtseg_models.bundle import load_bundle
+from rtseg_models.card import Size
+from rtseg_models.errors import RtsegError, UsageError
+
+from ..bag import Bag
+from ..report import RunSummary, write_html, write_json
+from ..reporting.measures import figures
+from ..startup import INTERRUPTED
+from .compare import compare_runs
+from .job import OUTPUTS, Interrupted, Job, JobResult, run_job
+from .report import summarise
+from .truth import TruthSpec, named_by_frame
+
+NOT_ALL = 1
+"""Exit status where a report was written and not everything could be done."""
+
+
+class _Size(click.ParamType):  # type: ignore[type-arg]
+    name = 'HxW'
+
+    def convert(self, value: Any, param: Optional[click.Parameter], context: Optional[click.Context]) -> Size:
+        height, _, width = str(value).partition('x')
+        if not (height.isdigit() and width.isdigit()):
+            self.fail(f'{value!r} is no size; expected height x width, such as 512x1024', param, context)
+        return int(height), int(width)
+
+
+@click.command(context_settings={'help_option_names': ['-h', '--help']})
+@click.argument('bags', nargs=-1, type=click.Path(path_type=Path))
+@click.option('--topic', 'topics', multiple=True, help='Image topic, raw or compressed; may be repeated.')
+@click.option('--model', 'models', multiple=True, help='Bundle by name or path; several are compared.')
+@click.option('--out', required=True, type=click.Path(path_type=Path, file_okay=False), help='Folder to write to.')
+@click.option('--start', 'start_s', type=click.FloatRange(0), default=0.0, help='Seconds after the start of each bag.')
+@click.option('--end', 'end_s', type=click.FloatRange(0), help='Seconds after the start of each bag.')
+@click.option('--stride', type=click.IntRange(1), default=1, show_default=True, help='Take every n-th frame.')
+@click.option('--ground-truth-topic', help='Topic of label images, matched by stamp.')
+@click.option(
+    '--ground-truth',
+    type=click.Path(path_type=Path, file_okay=False),
+    help='Folder of label images named by stamp or frame.',
+)
+@click.option('--ground-truth-classes', default='', help='Whose ids the labels are: camvid, cityscapes or a JSON file.')
+@click.option('--outputs', default='mask', show_default=True, help=f'Comma-separated: {", ".join(OUTPUTS)}.')
+@click.option('--resume', is_flag=True, help='Go on with the replay that --out holds.')
+@click.option('--ray', 'ray_address', help='Spread the bags over a Ray cluster; "local" for this machine.')
+@click.option('--compare', nargs=2, type=click.Path(path_type=Path), help='Compare two finished replays instead.')
+@click.option('--backend', default='auto', show_default=True, help='auto, openvino, onnxruntime, tensorrt or torch.')
+@click.option('--device', default='auto', show_default=True, help='auto, cpu, cuda or cuda:N.')
+@click.option('--precision', default='auto', show_default=True, help='auto, fp32, fp16 or bf16.')
+@click.option('--threads', type=click.IntRange(0), default=0, show_default=True, help='0 leaves it to the runtime.')
+@click.option('--input-size', type=_Size(), help="The network's input; the bundle's own without.")
+def main(
+    bags: Tuple[Path, ...],
+    topics: Tuple[str, ...],
+    models: Tuple[str, ...],
+    out: Path,
+    resume: bool,
+    ray_address: Optional[str],
+    compare: Optional[Tuple[Path, Path]],
+    **options: Any,
+) -> None:
+    """Replay BAGS through a network: every frame, in order, the labels that the live node would give."""
+    try:
+        if compare:
+            refuse_existing(out)
+            click.echo(compare_runs(compare[0], compare[1], out))
+            return
+        jobs = plan(bags, topics, models, out, **options)
+        if not resume:
+            refuse_existing(out)
+        out.mkdir(parents=True, exist_ok=True)
+        sys.exit(replay(jobs, out, ray_address))
+    except Interrupted as error:
+        click.echo(f'replay_bag: {error}', err=True)
+        sys.exit(INTERRUPTED)
+    except UsageError as error:
+        raise click.UsageError(str(error)) from error
+    except RtsegError as error:
+        click.echo(f'replay_bag: {error}', err=True)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        click.echo(f'replay_bag: {error}. Finished frames are kept in {out}; go on with --resume', err=True)
+        sys.exit(RtsegError.exit_code)
+
+
+def refuse_existing(out: Path) -> None:
+    """UsageError where the output folder holds something."""
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f'{out}: exists already and is not overwritten; go on with --resume or name another --out')
+
+
+def plan(
+    bags: Sequence[Path],
+    topics: Sequence[str],
+    models: Sequence[str],
+    out: Path,
+    *,
+    ground_truth_topic: Optional[str],
+    ground_truth: Optional[Path],
+    ground_truth_classes: str,
+    outputs: str,
+    **settings: Any,
+) -> Dict[str, List[Job]]:
+    """Jobs by model, each with its own folder; UsageError where the command line makes no sense."""
+    if not bags or not models:
+        raise UsageError('nothing to do: name at least one bag and a --model (or two runs with --compare)')
+    if not topics:
+        with Bag(bags[0]) as bag:
+            raise UsageError(f'name a --topic; image topics of {bags[0]}: {", ".join(bag.image_topics()) or "none"}')
+    if ground_truth_topic and ground_truth:
+        raise UsageError('--ground-truth-topic and --ground-truth exclude each other')
+    if ground_truth and named_by_frame(ground_truth) and (len(bags) > 1 or len(topics) > 1 or settings['start_s'] > 0):
+        raise UsageError(
+            f'{ground_truth}: its files are named by frame number, which tells a frame in one topic of one bag that is '
+            'read from its start; name them by stamp'
+        )
+    if settings['end_s'] is not None and settings['end_s'] <= settings['start_s']:
+        raise UsageError(f'--end {settings["end_s"]:g} is not after --start {settings["start_s"]:g}')
+    wanted = tuple(dict.fromkeys(['mask', *(o.strip() for o in outputs.split(','))]))
+    unknown = [o for o in wanted if o not in OUTPUTS]
+    if unknown:
+        raise UsageError(f'--outputs: unknown {", ".join(unknown)}; known: {", ".join(OUTPUTS)}')
+    truth = None
+    if ground_truth_topic or ground_truth:
+        truth = TruthSpec(ground_truth_topic or '', str(ground_truth or ''), ground_truth_classes)
+    jobs: Dict[str, List[Job]] = {}
+    names = _told_apart([b.resolve().stem for b in bags])
+    for model, model_name in zip(models, _told_apart([Path(m).name for m in models])):
+        folder = out / model_name if len(models) > 1 else out
+        jobs[model] = [
+            Job(
+                name=name,
+                bag=str(bag),
+                model=model,
+                out=str(folder / name if len(bags) > 1 else folder),
+                topics=tuple(topics),
+                outputs=wanted,
+                truth=truth,
+                **settings,
+            )
+            for bag, name in zip(bags, names)
+        ]
+    return jobs
+
+
+def _told_apart(names: Sequence[str]) -> List[str]:
+    """The names, equal ones with a number behind."""
+    return [n if names.count(n) == 1 else f'{n}-{names[: i + 1].count(n)}' for i, n in enumerate(names)]
+
+
+def replay(jobs: Dict[str, List[Job]], out: Path, ray_address: Optional[str]) -> int:
+    """Run all jobs and write the reports; the exit status."""
+    console = Console(stderr=True)
+    status, folders = 0, []
+    for model, todo in jobs.items():
+        results, failed = _run(todo, ray_address, console)
+        folder = Path(todo[0].out).parent if len(todo) > 1 else Path(todo[0].out)
+        if not results:
+            raise RtsegError('; '.join(failed.values()))
+        summary = summarise(load_bundle(model), results, failed, folder)
+        write_json(summary, folder / 'report.json')
+        write_html(summary, folder / 'report.html')
+        folders.append(folder)
+        tell(summary, folder, console)
+        if summary.faults or summary.all_dropped() or not summary.masks:
+            status = NOT_ALL
+    for other in folders[1:]:
+        place = out / ('compare' if len(folders) == 2 else f'compare-{other.name}')
+        click.echo(compare_runs(folders[0], other, place))
+    return status
+
+
+def _run(jobs: List[Job], ray_address: Optional[str], console: Console) -> Tuple[List[JobResult], Dict[str, str]]:
+    if ray_address:
+        from .fleet import run_on_ray
+
+        return run_on_ray(jobs, ray_address, lambda line: console.print(line))
+    pipeline = jobs[0].open_pipeline()
+    results: List[JobResult] = []
+    failed: Dict[str, str] = {}
+    try:
+        for job in jobs:
+            with Follower(job, console) as follower:
+                try:
+                    results.append(run_job(job, pipeline, follower))
+                except RtsegError as error:
+                    if len(jobs) == 1:
+                        raise
+                    failed[job.name] = str(error)
+                    console.print(f'{job.name}: {error}', style='red', markup=False, soft_wrap=True)
+    finally:
+        pipeline.close()
+    return results, failed
+
+
+class Follower:
+    """Shows a job's progress and passes on the wish to stop: the first Ctrl-C or SIGTERM ends it after the frame."""
+
+    def __init__(self, job: Job, console: Console) -> None:
+        self._stop = threading.Event()
+        self._progress = Progress(
+            TextColumn('{task.description}'),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn('{task.fields[rate]}'),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._progress.add_task(job.name, total=None, rate='')
+        self._before: Dict[int, Any] = {}
+
+    def __enter__(self) -> Follower:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._on_signal)
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: Optional[FrameType]) -> None:
+        self._stop.set()
+        signal.signal(number, self._before[number])
+
+    def frames(self, done: int, total: Optional[int]) -> None:
+        """Show where the job is."""
+        task = self._progress.tasks[0]
+        rate = f'{task.finished_speed or task.speed:.1f} fps' if task.speed else ''
+        self._progress.update(self._task, completed=done, total=total, rate=rate)
+
+    def wants_stop(self) -> bool:
+        """Whether a signal came."""
+        return self._stop.is_set()
+
+
+def tell(summary: RunSummary, folder: Path, console: Console) -> None:
+    """The outcome in a few lines on standard error, the report's path on standard output."""
+    miou, _, right = figures(summary.confusion(), summary.evaluable)
+    pieces = [f'{len(summary.masks)} frames', f'{summary.fps:.1f} fps' if summary.fps else '']
+    if summary.has_truth:
+        pieces.append(f'mean IoU {100 * miou:.1f} %, pixel accuracy {100 * right:.1f} %')
+    console.print(f'{summary.title}: {", ".join(p for p in pieces if p)}', style='bold', markup=False)
+    for reason, count in summary.all_dropped().items():
+        console.print(f'[yellow]{count} dropped: {reason}')
+    for fault in summary.faults:
+        console.print(fault, style='red', markup=False, highlight=False, soft_wrap=True)
+    for note in summary.notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+    click.echo(folder / 'report.html')

@@ -1,0 +1,79 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""SIGINT and SIGTERM in the first second of every process, while Python still imports what it needs."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('rclpy')
+from node_process import environment, until
+from recordings import drive, frames, write_bag
+
+from rtseg_models.bundle import shipped_bundles
+
+INT, TERM = signal.SIGINT, signal.SIGTERM
+TOPIC = '/camera/image_raw'
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory):
+    """A recording that takes some seconds to replay."""
+    return write_bag(tmp_path_factory.mktemp('bags') / 'drive', drive(frames(2) * 200, TOPIC))
+
+
+@pytest.fixture
+def command_of(bag, tmp_path):
+    """Module and arguments of each process."""
+    if 'fast_scnn-camvid' not in shipped_bundles():
+        pytest.skip('the bundle fast_scnn-camvid is not shipped in this checkout')
+    out = ['--out', str(tmp_path / 'out')]
+    replay = [str(bag), '--topic', TOPIC, '--model', 'fast_scnn-camvid']
+    return {
+        'segmentation_node': ['rtseg_ros.node.process'],
+        'synthetic_camera': ['rtseg_ros.synthetic_camera', '--ros-args', '-p', f'cache_dir:={tmp_path}'],
+        'replay_bag': ['rtseg_ros.replay_bag', *replay, *out],
+        'demo': ['rtseg_ros.demo', *out],
+    }
+
+
+EXIT_CODES = {
+    'segmentation_node': {INT: 0, TERM: 0},
+    'synthetic_camera': {INT: 0, TERM: 0},
+    'replay_bag': {INT: 130, TERM: 130},
+    'demo': {INT: 130, TERM: 143},
+}
+
+
+def answers_signals(process):
+    """Whether the process has come so far that it handles SIGTERM."""
+    status = Path(f'/proc/{process.pid}/status').read_text()
+    caught = next(line for line in status.splitlines() if line.startswith('SigCgt'))
+    return int(caught.split()[1], 16) >> (TERM - 1) & 1
+
+
+@pytest.mark.parametrize(
+    ('numbers', 'delay_s'), [((INT,), 0.0), ((TERM, TERM), 0.0), ((INT, INT), 0.2), ((TERM,), 0.5), ((INT,), 1.0)]
+)
+@pytest.mark.parametrize('name', EXIT_CODES)
+def test_a_signal_in_the_first_second_ends_it_without_a_traceback(command_of, tmp_path, name, numbers, delay_s):
+    process = subprocess.Popen(
+        [sys.executable, '-m', *command_of[name]],
+        env=environment(HOME=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    until(lambda: answers_signals(process), 'signal handler')
+    time.sleep(delay_s)
+    for number in numbers:
+        process.send_signal(number)
+    output, _ = process.communicate(timeout=2)
+    assert process.returncode == EXIT_CODES[name][numbers[0]], output
+    assert 'Traceback' not in output, output
