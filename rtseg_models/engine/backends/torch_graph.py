@@ -62,12 +62,14 @@ def export_graph(deployed: Deployed, weights: Path, size: Size) -> bytes:
             dynamo=False,
             do_constant_folding=False,
             training=torch.onnx.TrainingMode.PRESERVE,
+            keep_initializers_as_inputs=True,  # otherwise equal tensors would become one
             input_names=['image'],
             output_names=['logits'],
         )
     model = onnx.load_from_string(buffer.getvalue())
     if model.ir_version > MAX_IR_VERSION:
         model.ir_version = MAX_IR_VERSION
+    del model.graph.input[1:]  # all but the image
     _externalise(model.graph, weights)
     data: bytes = model.SerializeToString()
     return data
