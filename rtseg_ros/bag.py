@@ -176,7 +176,8 @@ class Bag:
     def _record(self, topic: str, kind: str, record_time_ns: int, index: int, raw: Any) -> ImageRecord:
         compressed = kind.endswith('CompressedImage')
         try:
-            message: Any = ROS1.deserialize_ros1(raw, kind) if self.ros1 else ROS2.deserialize_cdr(raw, kind)
+            view = memoryview(raw)  # whose slices are no copies
+            message: Any = ROS1.deserialize_ros1(view, kind) if self.ros1 else ROS2.deserialize_cdr(view, kind)
         except Exception as error:  # generated code reads what the bytes say, and they may say anything
             return ImageRecord(topic, 0, '', record_time_ns, index, None, compressed, f'not a {kind}: {error}')
         stamp = message.header.stamp

@@ -123,15 +123,18 @@ def tally_labels(
     """Add to ``joint`` (256,256) int64 how many pixels have each [truth, label].
 
     Returns how many pixels differ between ``labels`` and ``before``, how many have a truth that is equal in both truths
-    and neither ``ignore_id`` nor 255, and how many of the latter differ. Images are (H,W) uint8, packed, of one size;
-    None stands for one that is 255 everywhere.
+    and neither ``ignore_id`` nor 255, and how many of the latter differ; 0 where an image for it is not given. Images
+    are (H,W) uint8, packed, of one size. Without ``truth`` all pixels count under 255.
     """
-    there = np.full_like(labels, 255) if truth is None else truth
-    pairs = there.astype(np.uint16).ravel() << 8
+    pairs = np.full(labels.size, 255 << 8, np.uint16) if truth is None else truth.astype(np.uint16).ravel() << 8
     pairs |= labels.ravel()
     joint += np.bincount(pairs, minlength=1 << 16).reshape(256, 256)
-    changed = labels != (255 if before is None else before)
-    steady = (there == (255 if truth_before is None else truth_before)) & (there != ignore_id) & (there != 255)
+    if before is None:
+        return 0, 0, 0
+    changed = labels != before
+    if truth is None or truth_before is None:
+        return int(np.count_nonzero(changed)), 0, 0
+    steady = (truth == truth_before) & (truth != ignore_id) & (truth != 255)
     return int(np.count_nonzero(changed)), int(np.count_nonzero(steady)), int(np.count_nonzero(changed & steady))
 
 
