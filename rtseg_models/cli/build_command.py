@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import Optional
@@ -19,17 +23,21 @@ from .output import console
 @click.argument('model')
 @click.option('--size', type=SIZE, help="Network input size instead of the card's.")
 @click.option('--cache-dir', type=click.Path(path_type=Path), default=Path('~/.cache/rtseg'), show_default=True)
+@click.option('--parent', type=int, hidden=True, help='Process that this one shall not outlive.')
 @pipeline_options
 def command(
     model: str,
     size: Optional[Size],
     cache_dir: Path,
+    parent: Optional[int],
     backend: str,
     precision: str,
     device: str,
     threads: int,
 ) -> None:
     """Build and cache the engine of MODEL for this machine."""
+    if parent is not None:
+        _end_with(parent)
     start = time.perf_counter()
     pipeline = open_pipeline(model, backend, precision, device, threads, size, cache_dir.expanduser())
     pipeline.warm_up(1)
@@ -38,3 +46,12 @@ def command(
         f'ready in {time.perf_counter() - start:.1f} s'
     )
     pipeline.close()
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel end this process when its parent goes; a build itself does not look up for minutes."""
+    if sys.platform == 'linux':
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit('the process that asked for this build is gone')

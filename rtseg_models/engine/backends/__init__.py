@@ -107,13 +107,10 @@ def open_backend(bundle: Bundle, size: Size, name: str, options: Options) -> Bac
         package = _PACKAGES.get(name, MODULES[name])
         raise Unavailable(f'backend {name!r} needs the package {package!r}, which is not installed')
     reasons: List[str] = []
-    if options.device.startswith('cuda') or (
-        options.device == 'auto' and name in ('auto', *_ON_GPU) and nvidia_gpu_present()
-    ):
-        on_gpu = options if options.device != 'auto' else replace(options, device='cuda')
+    if _tries_gpu(name, options.device):
         for candidate in _ON_GPU if name == 'auto' else (name,):
             try:
-                return _create(bundle, size, candidate, on_gpu)
+                return _create(bundle, size, candidate, _on_gpu(options))
             except Unavailable as error:
                 reasons.append(str(error))
         if options.device != 'auto' or name == 'tensorrt':
@@ -124,6 +121,17 @@ def open_backend(bundle: Bundle, size: Size, name: str, options: Options) -> Bac
     backend = _create(bundle, size, found, replace(options, device='cpu'))
     backend.fallback = '; '.join(reasons)
     return backend
+
+
+def must_build(bundle: Bundle, size: Size, name: str, options: Options) -> bool:
+    """Whether ``open_backend`` would first build a TensorRT engine, which takes minutes; no other takes that long."""
+    if name not in ('auto', 'tensorrt') or not _tries_gpu(name, options.device) or not installed('tensorrt'):
+        return False
+    module = importlib.import_module(f'{__name__}.tensorrt_backend')
+    try:
+        return not module.is_built(bundle, size, _on_gpu(options))
+    except Unavailable:
+        return False
 
 
 def choose_precision(card: Card, asked: str, offered: Sequence[str], where: str) -> str:
@@ -141,6 +149,14 @@ def choose_precision(card: Card, asked: str, offered: Sequence[str], where: str)
 def device_index(device: str) -> int:
     """N of ``cuda:N``; 0 of ``cuda``."""
     return int(device.partition(':')[2] or 0)
+
+
+def _tries_gpu(name: str, device: str) -> bool:
+    return device.startswith('cuda') or (device == 'auto' and name in ('auto', *_ON_GPU) and nvidia_gpu_present())
+
+
+def _on_gpu(options: Options) -> Options:
+    return options if options.device != 'auto' else replace(options, device='cuda')
 
 
 def _create(bundle: Bundle, size: Size, name: str, options: Options) -> Backend:

@@ -31,6 +31,11 @@ def engine_key(bundle: Bundle, size: Size, precision: str, runtime: str, version
     return re.sub(r'[^A-Za-z0-9._-]+', '-', '_'.join(facts))
 
 
+def is_cached(root: Optional[Path], key: str) -> bool:
+    """Whether the cache holds an undamaged engine of ``key``."""
+    return root is not None and _sealed(root.expanduser() / key)
+
+
 def build_cached(root: Optional[Path], key: str, build: Callable[[Optional[Path]], Engine]) -> Engine:
     """``build(folder)`` with the cache folder of ``key``, or ``build(None)`` where there is no usable cache.
 

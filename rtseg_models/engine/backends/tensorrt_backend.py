@@ -13,7 +13,7 @@ from ...bundle import Bundle
 from ...card import Size
 from ...errors import Unavailable
 from . import Options, choose_precision, device_index
-from .cache import build_cached, engine_key
+from .cache import build_cached, engine_key, is_cached
 from .graphs import graph_file
 from .onnxruntime_backend import OnnxRuntimeBackend, open_session
 
@@ -24,15 +24,19 @@ def create(bundle: Bundle, size: Size, options: Options) -> OnnxRuntimeBackend:
     """An engine for the graph of ``size``; building one takes minutes, loading one from the cache seconds."""
     if not options.device.startswith('cuda'):
         raise Unavailable(f'device {options.device!r}: the tensorrt backend runs on NVIDIA GPUs (cuda or cuda:N)')
-    precision = choose_precision(bundle.card, options.precision, ('fp16', 'fp32'), 'the tensorrt backend')
+    precision = _precision(bundle, options)
     with graph_file(bundle, size, options.cache_dir) as graph:
 
         def build(folder: Optional[Path]) -> Any:
             return open_session(graph, PROVIDER, provider_settings(precision, options.device, folder), options.threads)
 
-        key = engine_key(bundle, size, precision, 'tensorrt', onnxruntime.__version__, options.device)
-        session = build_cached(options.cache_dir, key, build)
+        session = build_cached(options.cache_dir, _key(bundle, size, options), build)
     return OnnxRuntimeBackend(session, 'tensorrt', options.device, precision)
+
+
+def is_built(bundle: Bundle, size: Size, options: Options) -> bool:
+    """Whether the cache holds the engine, so that ``create`` takes seconds. Unavailable for a precision it has not."""
+    return is_cached(options.cache_dir, _key(bundle, size, options))
 
 
 def provider_settings(precision: str, device: str, folder: Optional[Path]) -> Dict[str, Any]:
@@ -46,3 +50,12 @@ def provider_settings(precision: str, device: str, folder: Optional[Path]) -> Di
             trt_timing_cache_path=str(folder),
         )
     return settings
+
+
+def _precision(bundle: Bundle, options: Options) -> str:
+    return choose_precision(bundle.card, options.precision, ('fp16', 'fp32'), 'the tensorrt backend')
+
+
+def _key(bundle: Bundle, size: Size, options: Options) -> str:
+    version = onnxruntime.__version__
+    return engine_key(bundle, size, _precision(bundle, options), 'tensorrt', version, options.device)
