@@ -51,7 +51,7 @@ class RateLadder:
     @property
     def holds(self) -> bool:
         """Whether recent frames at the current size fit the rate; False says that even the smallest is too slow."""
-        return not self._times_ms or self.slow_ms <= self.budget_ms
+        return len(self._times_ms) < _WINDOW or self.slow_ms <= self.budget_ms
 
     @property
     def budget_ms(self) -> float:

@@ -39,6 +39,14 @@ def test_it_reports_what_frames_take_and_may_take():
     assert (ladder.slow_ms, ladder.budget_ms) == (10, 50)
 
 
+def test_a_slow_first_frame_says_nothing_about_the_rate():
+    ladder = RateLadder(SIZES[:1], 20)
+    ladder.add(1000)
+    assert ladder.holds
+    run(ladder, 15, lambda i: 1000)
+    assert not ladder.holds
+
+
 @pytest.mark.parametrize(('speed', 'size'), [(80, (512, 1024)), (120, (384, 768)), (300, (256, 512))])
 def test_it_settles_on_the_largest_size_that_holds(speed, size):
     ladder = RateLadder(SIZES[::-1], 20)
