@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Dict, Generic, Optional, TypeVar
+from typing import Callable, Dict, Generic, List, Optional, TypeVar
 
 Item = TypeVar('Item')
 
@@ -42,16 +42,17 @@ class Latest(Generic[Item]):
                 return None
             return self._waiting.pop(next(iter(self._waiting)))
 
-    def clear(self) -> int:
-        """Throw away what waits; the number of items."""
+    def take_also(self, wanted: Callable[[Item], bool]) -> List[Item]:
+        """Every waiting item that ``wanted`` accepts, the longest waiting first; none is waited for."""
         with self._changed:
-            count = len(self._waiting)
-            self._waiting.clear()
-            return count
+            keys = [key for key, item in self._waiting.items() if wanted(item)]
+            return [self._waiting.pop(key) for key in keys]
 
-    def close(self) -> int:
-        """Throw away what waits and wake every ``take``, for good; the number of items thrown away."""
+    def close(self) -> List[Item]:
+        """Wake every ``take`` and refuse every ``put`` from now on; the items that waited."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-            return self.clear()
+            waiting = list(self._waiting.values())
+            self._waiting.clear()
+            return waiting

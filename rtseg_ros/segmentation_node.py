@@ -8,7 +8,6 @@ The executor's thread runs all of this; the worker's thread is the only one that
 from __future__ import annotations
 
 import functools
-import time
 from concurrent import futures
 from typing import Any, Callable, Optional
 
@@ -23,14 +22,13 @@ from .node.diagnostics import CLOCK_MISSING, NodeFacts, statuses
 from .node.guard import Guard
 from .node.inputs import newest_only
 from .node.live_settings import LiveSettings
-from .node.model import Model, open_model
+from .node.loader import Loader
+from .node.model import open_model
 from .node.services import Services
 from .node.serving import PATIENCE_S, Serving
-from .node.worker import run_aside
 from .parameters import Settings
 
 Steps = Callable[[Any, LifecycleState], None]
-PROGRESS_PERIOD_S = 10.0
 
 
 def _transition(steps: Steps) -> Callable[[Any, LifecycleState], TransitionCallbackReturn]:
@@ -65,7 +63,7 @@ class SegmentationNode(LifecycleNode):
         self.fatal: Optional[Exception] = None
         self._stop, self._stopping = stop, stopping
         self.serving: Optional[Serving] = None
-        self._loading_since_s: Optional[float] = None
+        self._loader = Loader(self.get_logger(), stopping)
         self.enabled = True
         self._live = LiveSettings(self, lambda: bool(self.serving and self.serving.active), self._settings_changed)
         self._diagnostics = self.create_publisher(
@@ -74,7 +72,7 @@ class SegmentationNode(LifecycleNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # ROS time stands still while simulated time is paused
         self.create_timer(0.1, self._follow, clock=steady)
         self.create_timer(1.0, self._diagnose, clock=steady)
-        self._requests = Services(self)
+        Services(self)
 
     @property
     def settings(self) -> Settings:
@@ -94,10 +92,13 @@ class SegmentationNode(LifecycleNode):
         names = self.settings.cameras
         if len(set(names)) != len(names):
             raise ConfigurationError(f"parameter 'cameras' is {list(names)}; expected every name once")
-        model = self._loaded(self.settings)
-        self.serving = Serving(self, model, lambda: self.settings, self.guard, self._give_up)
+        settings, logger = self.settings, self.get_logger()
+        model = self._loader.load(
+            lambda stopping: open_model(settings, logger.info, logger.warning, stopping), self._diagnose
+        )
+        self.serving = Serving(self, model, lambda: self.settings, self.guard, self._give_up, self._loader)
         self.serving.enabled = self.enabled
-        self.get_logger().info(f'serving {model.describe()}')
+        logger.info(f'serving {model.describe()}')
 
     @_transition
     def on_activate(self, state: LifecycleState) -> None:
@@ -131,26 +132,13 @@ class SegmentationNode(LifecycleNode):
             raise ConfigurationError('the node is not configured')
         return self.serving
 
-    def _loaded(self, settings: Settings) -> Model:
-        """The model, loaded aside so that progress can be told; an engine may take minutes to build."""
-        logger = self.get_logger()
-        loading = run_aside(lambda: open_model(settings, logger.info, logger.warning), 'load')
-        self._loading_since_s = began_s = time.monotonic()
-        seconds = 0
-        try:
-            while not self._stopping():
-                futures.wait([loading], timeout=0.05)
-                if loading.done():
-                    model: Model = loading.result()
-                    return model
-                if time.monotonic() - began_s > seconds + 1:
-                    seconds += 1
-                    self._diagnose()
-                    if seconds % PROGRESS_PERIOD_S == 0:
-                        logger.info(f'still loading {settings.model!r} after {seconds} s')
-        finally:
-            self._loading_since_s = None
-        raise RtsegError('asked to stop while the network was loading')
+    def reload(self) -> futures.Future[Any]:
+        """Load the network anew beside the one that serves; the future holds the new Model once that serves."""
+        serving, settings, logger = self.configured(), self.settings, self.get_logger()
+        size = serving.model.pipeline.input_size
+        return self._loader.replace(
+            serving, lambda stopping: open_model(settings, logger.info, logger.warning, stopping, size)
+        )
 
     def _give_up(self, error: Exception) -> None:
         if not self._stopping():
@@ -165,18 +153,21 @@ class SegmentationNode(LifecycleNode):
             self.serving.follow()
 
     def _diagnose(self) -> None:
-        serving = self.serving
+        serving, progress = self.serving, self._loader.progress()
         facts = NodeFacts(
             node=self.get_fully_qualified_name(),
-            state=self._state(),
+            state=self._state(progress),
             enabled=self.enabled,
             clock_missing=self.get_parameter('use_sim_time').value and self.get_clock().now().nanoseconds == 0,
             busy_s=serving.busy_s if serving else 0.0,
+            loading=progress,
             model=serving.model if serving else None,
+            size_control=serving.rate.report() if serving else {},
+            rate_warning=serving.rate.warning if serving else '',
             settings=self.settings,
             error=str(self.error or ''),
             self_test_error=serving.self_test_error if serving else '',
-            reload_error=self._requests.reload_error,
+            reload_error=self._loader.error,
             unexpected_errors=self.guard.errors,
         )
         if facts.clock_missing:
@@ -185,20 +176,14 @@ class SegmentationNode(LifecycleNode):
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 
-    def _state(self) -> str:
-        if self._loading_since_s is not None:
-            return f'loading for {time.monotonic() - self._loading_since_s:.0f} s'
+    def _state(self, progress: str) -> str:
         if self.serving is None:
-            return 'unconfigured'
+            return progress or 'unconfigured'
         return 'active' if self.serving.active else 'inactive'
 
     def _settings_changed(self, before: Settings, after: Settings) -> None:
-        if self.serving is None:
-            return
-        if before.confidence_threshold != after.confidence_threshold:
+        if self.serving is not None and before.confidence_threshold != after.confidence_threshold:
             self.serving.announce()
-        if before.target_rate_hz != after.target_rate_hz:
-            self._requests.replace_model(self.serving)
 
 
 if __name__ == '__main__':

@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
+from dataclasses import dataclass
 from typing import Any, Callable, Dict, Optional
 
 import numpy as np
@@ -40,8 +40,29 @@ class Session:
             self.open = False
 
 
+@dataclass(frozen=True)
+class Arrival:
+    """A message as it came in, and the session that it came in."""
+
+    camera: Camera
+    message: Any
+    received_s: float
+    session: Session
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A decoded arrival, rgb (H,W,3) uint8; ``confidence`` says whether somebody wants that too."""
+
+    arrival: Arrival
+    rgb: np.ndarray
+    confidence: bool
+    began_s: float
+    decoded_s: float
+
+
 class Camera:
-    """The executor's thread calls ``follow``; ``serve`` belongs to the worker's."""
+    """The executor's thread calls ``follow``; ``decoded``, ``published`` and ``lose`` belong to the worker's."""
 
     def __init__(self, node: Node, name: str, settings: Settings, guard: Guard, receive: Callable[..., None]) -> None:
         self.name = name
@@ -80,38 +101,47 @@ class Camera:
         if message:
             self._guard.warn(f'{self.name}:{reason}', f'{self.input.topic}: dropped a frame ({reason}): {message}')
 
-    def serve(self, message: Any, received_s: float, session: Session, model: Model, settings: Settings) -> None:
-        """Segment one message and publish the result, unless it is no good or ``session`` has ended.
-
-        NonFiniteLogits and DeviceLost are counted and passed on; every other error ends here, counted.
-        """
+    def decoded(self, arrival: Arrival, settings: Settings) -> Optional[Frame]:
+        """The arrival ready for the network; None, with the loss counted, where it is no good or comes too late."""
         try:
             began_s = time.monotonic()
-            if not session.open:
+            if not arrival.session.open:
                 self.drop('disabled')
-            elif self._fresh(message, settings):
-                rgb = self._decoded(message, settings)
-                decoded_s = time.monotonic()
-                result = self._segmented(rgb, model, settings)
-                published_s = time.monotonic()
-                if not self._published(result, rgb, message.header, session, model, settings):
-                    return
-                now_s = time.monotonic()
-                stages_ms = {
-                    'wait': (began_s - received_s) * 1e3,
-                    'decode': (decoded_s - began_s) * 1e3,
-                    **result.stage_ms,
-                    'publish': (now_s - published_s) * 1e3,
-                    'total': (now_s - received_s) * 1e3,
-                }
-                self._finish(stages_ms, message, settings)
+            elif self._fresh(arrival.message, settings):
+                rgb = self._rgb(arrival.message, settings)
+                confidence = not self.outputs.wanted().isdisjoint(('confidence', 'confidence/compressed'))
+                return Frame(arrival, rgb, confidence, began_s, time.monotonic())
         except BadFrame as error:
             self.drop(error.reason, str(error))
-        except (NonFiniteLogits, DeviceLost):
-            self.statistics.failed()
-            raise
         except Exception as error:  # the worker must outlive whatever one frame does; nothing is lost: it is reported
-            self.statistics.failed()
+            self.lose(error)
+        return None
+
+    def published(self, frame: Frame, result: Segmentation, model: Model, settings: Settings) -> bool:
+        """Publish a frame's result, unless its session has ended; False, with the loss counted, where that failed."""
+        message, received_s = frame.arrival.message, frame.arrival.received_s
+        try:
+            began_s = time.monotonic()
+            if not self._sent(frame, result, model, settings):
+                return False
+            now_s = time.monotonic()
+            stages_ms = {
+                'wait': (frame.began_s - received_s) * 1e3,
+                'decode': (frame.decoded_s - frame.began_s) * 1e3,
+                **result.stage_ms,
+                'publish': (now_s - began_s) * 1e3,
+                'total': (now_s - received_s) * 1e3,
+            }
+            self._finish(stages_ms, message, settings)
+        except Exception as error:  # as above
+            self.lose(error)
+            return False
+        return True
+
+    def lose(self, error: Exception) -> None:
+        """Count a frame that an error of ours has cost; what the round does not pass on is reported."""
+        self.statistics.failed()
+        if not isinstance(error, (NonFiniteLogits, DeviceLost)):
             self._guard.report(error, f'frame of {self.input.topic}')
 
     def _wanted(self) -> bool:
@@ -134,7 +164,7 @@ class Camera:
         self.last_age_s = age_s
         return not verdict.reason
 
-    def _decoded(self, message: Any, settings: Settings) -> np.ndarray:
+    def _rgb(self, message: Any, settings: Settings) -> np.ndarray:
         pixels = settings.max_image_pixels
         if self._compressed:
             rgb = decode_compressed(message, max_pixels=pixels)
@@ -148,29 +178,15 @@ class Camera:
             self.last_frame = frame
         return rgb
 
-    def _segmented(self, rgb: np.ndarray, model: Model, settings: Settings) -> Segmentation:
-        wanted = self.outputs.wanted()
-        options: Dict[str, Any] = {
-            'confidence': not wanted.isdisjoint(('confidence', 'confidence/compressed')),
-            'threshold': settings.confidence_threshold,
-            'size': model.pipeline.input_size if settings.output_size == 'network' else None,
-        }
-        try:
-            return model.pipeline(rgb, **options)
-        except MemoryError:
-            gc.collect()
-            return model.pipeline(rgb, **options)
-
-    def _published(
-        self, result: Segmentation, rgb: np.ndarray, header: Any, session: Session, model: Model, settings: Settings
-    ) -> bool:
+    def _sent(self, frame: Frame, result: Segmentation, model: Model, settings: Settings) -> bool:
+        session, header = frame.arrival.session, frame.arrival.message.header
         with session.lock:
             if not session.open:
                 self.drop('disabled')
                 return False
-            self.outputs.publish(result, rgb, header, model.paints, settings, self.input.camera_info)
+            self.outputs.publish(result, frame.rgb, header, model.paints, settings, self.input.camera_info)
             if self.cloud is not None and self.cloud.wanted():
-                self.cloud.publish(result.labels, rgb, header, self.input.camera_info)
+                self.cloud.publish(result.labels, frame.rgb, header, self.input.camera_info)
         return True
 
     def _finish(self, stages_ms: Dict[str, float], message: Any, settings: Settings) -> None:

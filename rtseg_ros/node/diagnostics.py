@@ -32,7 +32,10 @@ class NodeFacts:
     enabled: bool
     clock_missing: bool
     busy_s: float
+    loading: str
     model: Optional[Model]
+    size_control: Dict[str, str]
+    rate_warning: str
     settings: Settings
     error: str
     self_test_error: str
@@ -158,11 +161,15 @@ def model_status(facts: NodeFacts) -> DiagnosticStatus:
             precision=pipeline.backend.precision,
             backend=pipeline.backend.name,
             self_test=facts.self_test_error or tested,
+            loading=facts.loading,
+            **facts.size_control,
         )
         if facts.self_test_error:
             findings.append((ERROR, f'self-test: {facts.self_test_error}'))
         else:
             findings.append((OK, facts.model.describe()))
+    if facts.rate_warning:
+        findings.append((WARN, facts.rate_warning))
     values['last_reload_error'] = facts.reload_error
     if facts.reload_error:
         findings.append((WARN, f'the last reload failed and the old network serves: {facts.reload_error}'))

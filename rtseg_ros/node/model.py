@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, List, Optional
 
 from rtseg_models.bundle import Bundle, load_bundle
 from rtseg_models.card import Size
@@ -18,17 +18,24 @@ from rtseg_models.errors import BundleError, ConfigurationError, RtsegError
 
 from ..paints import Paints
 from ..parameters import Settings
+from .engine_build import built_aside
 
 Tell = Callable[[str], None]
+_SHARES = (0.25, 0.375, 0.5, 0.75, 1.0)
+"""Sides of the ladder's sizes by those of the card's, where a runtime needs no graph."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A bundle's pipeline, ready to serve; ``agreement`` is what ``self_test`` found at configure."""
+    """A bundle's pipeline, ready to serve, and the settings that it was opened with.
+
+    ``agreement`` is what ``self_test`` found then.
+    """
 
     pipeline: Pipeline
     agreement: Optional[float]
     paints: Paints
+    settings: Settings
 
     @property
     def bundle(self) -> Bundle:
@@ -51,37 +58,101 @@ class Model:
         return f'{self.bundle.name} {height}x{width} on {backend.name} {backend.device} {backend.precision}{tested}'
 
 
-def open_model(settings: Settings, tell: Tell, warn: Tell) -> Model:
-    """Load, warm up and self-test what ``settings`` name; every failure is an RtsegError with its exit code."""
+def open_model(
+    settings: Settings, tell: Tell, warn: Tell, stopping: Callable[[], bool], size: Optional[Size] = None
+) -> Model:
+    """Load, warm up and self-test what ``settings`` name; every failure is an RtsegError with its exit code.
+
+    With a target rate it comes at ``size``, where that is one of the ladder's, else at the largest that holds the rate.
+    """
     bundle = load_bundle(settings.model, settings.weights_root)
     card = bundle.card
     tell(f'{bundle.path}: {card.network}, {card.classes} classes, weights {card.weights_sha256[:12]}')
-    options = Options(
-        device=settings.device,
-        precision='fp32' if settings.deterministic and settings.precision == 'auto' else settings.precision,
-        threads=1 if settings.deterministic else 0,
-        cache_dir=cache_folder(settings.cache_dir, warn),
-    )
-    if settings.target_rate_hz > 0:
-        model = _largest_that_holds(bundle, settings, options, tell, warn)
+    opener = _Opener(bundle, settings, tell, warn, stopping)
+    if settings.target_rate_hz <= 0:
+        model = opener.open(_requested_size(settings))
+    elif size in ladder_sizes(bundle, settings, settings.backend):
+        model = opener.open(size)
     else:
-        model = _opened(bundle, settings, options, _requested_size(settings))
+        model = opener.open_largest_that_holds()
     if model.pipeline.backend.fallback:
         warn(f'running on the CPU: {model.pipeline.backend.fallback}')
     return model
 
 
-def _opened(bundle: Bundle, settings: Settings, options: Options, size: Optional[Size]) -> Model:
-    pipeline = Pipeline(bundle, backend=settings.backend, input_size=size, options=options)
-    try:
-        pipeline.warm_up(settings.warmup_iterations)
-        model = Model(pipeline, None, Paints(bundle.card))
-        return replace(model, agreement=model.self_test()) if settings.self_test else model
-    except RtsegError as error:
-        pipeline.close()
-        if isinstance(error, NonFiniteLogits):  # here it is the bundle's fault, and a new process would not help
-            raise BundleError(f'{bundle.path}: {error}') from error
-        raise
+def resized(model: Model, size: Size, tell: Tell, warn: Tell, stopping: Callable[[], bool]) -> Model:
+    """The same network with the same settings at another input size; errors are those of ``open_model``."""
+    return _Opener(model.bundle, model.settings, tell, warn, stopping).open(size)
+
+
+def configured_size(model: Model) -> Size:
+    """The input size that the model's settings ask for, by default its card's."""
+    return _requested_size(model.settings) or model.bundle.card.input_size
+
+
+def ladder_sizes(bundle: Bundle, settings: Settings, backend: str) -> List[Size]:
+    """The input sizes that a target rate may choose from, smallest first, and the configured one among them.
+
+    Those with a graph; PyTorch, which needs none, has shares of the card's size.
+    """
+    card, sizes = bundle.card, set(bundle.sizes())
+    if backend == 'torch':
+        step = card.output_stride
+        scaled = {tuple(round(side * share / step) * step for side in card.input_size) for share in _SHARES}
+        sizes = {(h, w) for h, w in scaled if min(h, w) >= 32}
+    requested = _requested_size(settings)
+    return sorted(sizes | ({requested} if requested else set()), key=lambda s: (s[0] * s[1], s))
+
+
+@dataclass(frozen=True)
+class _Opener:
+    """Opens a bundle at one input size or another."""
+
+    bundle: Bundle
+    settings: Settings
+    tell: Tell
+    warn: Tell
+    stopping: Callable[[], bool]
+
+    def open(self, size: Optional[Size]) -> Model:
+        bundle, settings = self.bundle, self.settings
+        wanted = size or bundle.card.input_size
+        with built_aside(bundle, wanted, settings.backend, self._options(), self.tell, self.stopping) as options:
+            pipeline = Pipeline(bundle, backend=settings.backend, input_size=wanted, options=options)
+        try:
+            pipeline.warm_up(settings.warmup_iterations, len(settings.cameras))
+            model = Model(pipeline, None, Paints(bundle.card), settings)
+            return replace(model, agreement=model.self_test()) if settings.self_test else model
+        except RtsegError as error:
+            pipeline.close()
+            if isinstance(error, NonFiniteLogits):  # here it is the bundle's fault, and a new process would not help
+                raise BundleError(f'{bundle.path}: {error}') from error
+            raise
+
+    def open_largest_that_holds(self) -> Model:
+        """The largest size at which each camera has a frame in 1 / target_rate_hz; else the smallest, with WARN."""
+        settings = self.settings
+        sizes = ladder_sizes(self.bundle, settings, settings.backend)
+        for size in reversed(sizes):
+            model = self.open(size)
+            frame_ms = _frame_ms(model)
+            self.tell(f'input size {size[0]}x{size[1]}: {frame_ms:.1f} ms a frame')
+            if frame_ms * len(settings.cameras) * settings.target_rate_hz <= 1000:
+                return model
+            if size == sizes[0]:
+                self.warn(f'no input size holds target_rate_hz {settings.target_rate_hz:g}; serving the smallest')
+                return model
+            model.pipeline.close()
+        raise ConfigurationError(f'{self.bundle.path}: no graph of any size; make one with: rtseg export --size HxW')
+
+    def _options(self) -> Options:
+        settings = self.settings
+        return Options(
+            device=settings.device,
+            precision='fp32' if settings.deterministic and settings.precision == 'auto' else settings.precision,
+            threads=1 if settings.deterministic else 0,
+            cache_dir=cache_folder(settings.cache_dir, self.warn),
+        )
 
 
 def _requested_size(settings: Settings) -> Optional[Size]:
@@ -91,22 +162,6 @@ def _requested_size(settings: Settings) -> Optional[Size]:
             'have the size of the bundle'
         )
     return (settings.input_height, settings.input_width) if settings.input_height else None
-
-
-def _largest_that_holds(bundle: Bundle, settings: Settings, options: Options, tell: Tell, warn: Tell) -> Model:
-    """The largest size with a graph at which a frame takes at most 1 / target_rate_hz; else the smallest, with WARN."""
-    sizes = bundle.sizes()
-    for size in reversed(sizes):
-        model = _opened(bundle, settings, options, size)
-        frame_ms = _frame_ms(model)
-        tell(f'input size {size[0]}x{size[1]}: {frame_ms:.1f} ms a frame')
-        if frame_ms * settings.target_rate_hz <= 1000:
-            return model
-        if size == sizes[0]:
-            warn(f'no input size holds target_rate_hz {settings.target_rate_hz:g}; serving the smallest')
-            return model
-        model.pipeline.close()
-    raise ConfigurationError(f'{bundle.path}: no graph of any size; make one with: rtseg export --size HxW')
 
 
 def _frame_ms(model: Model) -> float:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent import futures
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -14,9 +13,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from rtseg_models.errors import RtsegError
 
-from .model import Model, open_model
-from .serving import Serving
-from .worker import run_aside
+from .model import Model
 
 if TYPE_CHECKING:
     from ..segmentation_node import SegmentationNode
@@ -26,35 +23,12 @@ class Services:
     """Answers without keeping the executor from its frames: what takes time runs aside or in the worker."""
 
     def __init__(self, node: SegmentationNode) -> None:
-        self.reload_error = ''
         self._node = node
-        self._replacing = threading.Lock()
         node.create_service(SetBool, '~/enable', self._enable)
         # A callback keeps its group to itself until it has answered; in the default group it would keep out the frames.
         apart = ReentrantCallbackGroup()
         node.create_service(Trigger, '~/self_test', self._self_test, callback_group=apart)
         node.create_service(Trigger, '~/reload_model', self._reload, callback_group=apart)
-
-    def replace_model(self, serving: Serving) -> futures.Future[Any]:
-        """Load the network anew beside the one that serves, then swap; where that fails the old one stays."""
-        return run_aside(lambda: self._replace(serving), 'reload')
-
-    def _replace(self, serving: Serving) -> Model:
-        logger = self._node.get_logger()
-        if not self._replacing.acquire(blocking=False):
-            raise RtsegError('another reload is under way')
-        try:
-            model = open_model(self._node.settings, logger.info, logger.warning)
-            serving.swap(model).result()
-        except Exception as error:
-            self.reload_error = str(error)
-            logger.error(f'reload: {error}; the old network stays')
-            raise
-        finally:
-            self._replacing.release()
-        self.reload_error = ''
-        logger.info(f'serving {model.describe()}')
-        return model
 
     def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._node.enabled = bool(request.data)
@@ -75,7 +49,7 @@ class Services:
         def tell(model: Model) -> str:
             return f'serving {model.describe()}'
 
-        return await self._answered(response, lambda: self.replace_model(self._node.configured()), tell)
+        return await self._answered(response, self._node.reload, tell)
 
     async def _answered(
         self, response: Trigger.Response, begin: Callable[[], futures.Future[Any]], tell: Callable[[Any], str]

@@ -14,10 +14,13 @@ from rtseg_models.engine import NonFiniteLogits
 from rtseg_models.errors import DeviceLost, RtsegError
 
 from ..parameters import Settings
-from .camera import Camera, Session
+from .camera import Arrival, Camera, Session
 from .guard import WARN_PERIOD_S, Guard
 from .legends import Legends
+from .loader import Loader
 from .model import Model
+from .rate_control import RateControl
+from .rounds import serve_round
 from .worker import Worker
 
 PATIENCE_S = 10.0
@@ -25,7 +28,7 @@ PATIENCE_S = 10.0
 
 
 class Serving:
-    """Frames go from a camera through ``_receive`` and the worker's newest-wins box to ``Camera.serve``."""
+    """Frames go from a camera through ``_receive`` and the worker's newest-wins box to ``serve_round``."""
 
     def __init__(
         self,
@@ -34,10 +37,12 @@ class Serving:
         settings: Callable[[], Settings],
         guard: Guard,
         give_up: Callable[[RtsegError], None],
+        loader: Loader,
     ) -> None:
         self.model = model
         self.enabled = True
         self.self_test_error = ''
+        self.closed = False
         self._node = node
         self._settings = settings
         self._guard = guard
@@ -48,7 +53,9 @@ class Serving:
         names = settings().cameras
         self.cameras: List[Camera] = []
         self._legends = Legends(node)
-        self._worker = Worker(self._pace)
+        self._loader = loader
+        self.rate = RateControl(node.get_logger())
+        self._worker: Worker[Arrival] = Worker(self._serve, self._pace, lambda: self.model.pipeline.takes_batches)
         try:
             for name in names:
                 self.cameras.append(Camera(node, name, settings(), guard, self._receive))
@@ -80,9 +87,11 @@ class Serving:
         self.follow()
 
     def follow(self) -> None:
-        """Adapt every subscription to who listens and who publishes."""
+        """Adapt every subscription to who listens and who publishes, and the network's size to the target rate."""
         for camera in self.cameras:
             camera.follow(self.active, self._settings().lazy)
+        if not self.closed:
+            self.rate.follow(self, self._loader, self._settings().target_rate_hz)
 
     def announce(self) -> None:
         """Publish the latched legends."""
@@ -94,7 +103,8 @@ class Serving:
         def between_frames() -> None:
             before, self.model, self.self_test_error = self.model, model, ''
             before.pipeline.close()
-            self.announce()
+            if model.bundle is not before.bundle:
+                self.announce()
 
         return self._worker.submit(between_frames)
 
@@ -104,6 +114,7 @@ class Serving:
 
     def close(self, patience_s: float = PATIENCE_S) -> None:
         """Let go of everything; an inference that does not end within ``patience_s`` is left behind."""
+        self.closed = True
         self.stop()
         if self._worker.stop(patience_s):
             self.model.pipeline.close()
@@ -117,18 +128,22 @@ class Serving:
         session = self._session
         if session is None or not self.enabled:
             camera.drop('disabled')
-        elif self._worker.put_frame(lambda: self._serve(camera, message, received_s, session), camera.name):
+        elif self._worker.put_frame(Arrival(camera, message, received_s, session), camera.name):
             camera.drop('busy')
 
-    def _serve(self, camera: Camera, message: Any, received_s: float, session: Session) -> None:
-        self._last_frame_s = time.monotonic()
+    def _serve(self, arrivals: List[Arrival]) -> None:
+        began_s = self._last_frame_s = time.monotonic()
         try:
-            camera.serve(message, received_s, session, self.model, self._settings())
+            published = serve_round(arrivals, self.model, self._settings())
         except NonFiniteLogits as error:
             self._guard.warn('logits', f'nothing published: {error}')
             self._test_again()
         except DeviceLost as error:
             self._give_up(error)
+        else:
+            if published and not self._loader.busy:  # loading takes the machine's time from the frames
+                turns = sum(camera.input.subscribed for camera in self.cameras) / published
+                self.rate.add(self.model.pipeline.input_size, (time.monotonic() - began_s) * 1e3 * turns)
 
     def _test_again(self) -> None:
         if time.monotonic() - self._tested_s < WARN_PERIOD_S:

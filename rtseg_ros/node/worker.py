@@ -8,22 +8,39 @@ import itertools
 import threading
 import time
 from concurrent.futures import Future
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Generic, List, Optional, TypeVar, Union, cast
 
 from ..latest import Latest
 
-Job = Callable[[], None]
+Frame = TypeVar('Frame')
 
 
-class Worker:
-    """Runs jobs one at a time. ``pace`` gives the seconds to wait before the next one, which newer frames may replace.
+class _Job:
+    """Work to be done between two frames."""
 
-    Jobs handle their own errors. ``busy_s`` lets another thread see a job that hangs.
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.work = work
+        self.done: Future[Any] = Future()
+
+
+class Worker(Generic[Frame]):
+    """Serves frames and does jobs, one at a time. ``busy_s`` lets another thread see one that hangs.
+
+    ``serve`` gets the frame that has waited longest and, while ``together`` says so, the waiting frames of all other
+    cameras; it handles its own errors. ``pace`` gives the seconds to wait before the next, which newer frames may
+    replace.
     """
 
-    def __init__(self, pace: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        serve: Callable[[List[Frame]], None],
+        pace: Callable[[], float] = lambda: 0.0,
+        together: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._serve = serve
         self._pace = pace
-        self._jobs: Latest[Job] = Latest()
+        self._together = together
+        self._box: Latest[Union[_Job, Frame]] = Latest()
         self._stopped = threading.Event()
         self._began: Optional[float] = None
         self._numbers = itertools.count()
@@ -36,21 +53,23 @@ class Worker:
         began = self._began
         return 0.0 if began is None else time.monotonic() - began
 
-    def put_frame(self, job: Job, camera: str) -> bool:
-        """Leave the work for a camera's newest frame; True when that cost an older one (or this one, once stopped)."""
-        return self._jobs.put(job, f'camera {camera}')
+    def put_frame(self, frame: Frame, camera: str) -> bool:
+        """Leave a camera's newest frame; True when that cost an older one (or this one, once stopped)."""
+        return self._box.put(frame, f'camera {camera}')
 
     def submit(self, work: Callable[[], Any]) -> Future[Any]:
         """Have ``work`` done between two frames; the future holds its result or its error."""
-        done: Future[Any] = Future()
-        if self._jobs.put(lambda: _fulfil(done, work), f'job {next(self._numbers)}'):
-            done.set_exception(RuntimeError('the worker has stopped'))
-        return done
+        job = _Job(work)
+        if self._box.put(job, f'job {next(self._numbers)}'):
+            job.done.set_exception(RuntimeError('the worker has stopped'))
+        return job.done
 
     def stop(self, timeout_s: float = 5.0) -> bool:
         """End after the running job; False if that did not end in time (the thread is then left behind)."""
         self._stopped.set()
-        self._jobs.close()
+        for item in self._box.close():
+            if isinstance(item, _Job):
+                item.done.set_exception(RuntimeError('the worker has stopped'))
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -60,12 +79,20 @@ class Worker:
             if wait_s > 0:
                 self._stopped.wait(min(wait_s, 0.1))
                 continue
-            job = self._jobs.take()
-            if job is None:
+            item = self._box.take()
+            if item is None:
                 return
             self._began = time.monotonic()
-            job()
+            if isinstance(item, _Job):
+                _fulfil(item.done, item.work)
+            else:
+                self._serve([item, *self._others()])
             self._began = None
+
+    def _others(self) -> List[Frame]:
+        if not self._together():
+            return []
+        return cast(List[Frame], self._box.take_also(lambda item: not isinstance(item, _Job)))
 
 
 def run_aside(work: Callable[[], Any], name: str) -> Future[Any]:

@@ -31,13 +31,22 @@ def test_cameras_take_turns_whatever_their_rates():
     assert Counter(item.split()[0] for item in served) == {'left': 3, 'right': 3}
 
 
+def test_what_waits_can_be_taken_together():
+    box = Latest()
+    for key in ('left', 'job', 'right'):
+        box.put(key, key)
+    assert box.take_also(lambda item: item != 'job') == ['left', 'right']
+    assert box.take_also(lambda item: item != 'job') == []
+    assert box.take(0) == 'job'
+
+
 def test_close_wakes_and_refuses():
     box = Latest()
     results = []
     waiting = [threading.Thread(target=lambda: results.append(box.take(None))) for _ in range(3)]
     for thread in waiting:
         thread.start()
-    assert box.close() == 0
+    assert box.close() == []
     for thread in waiting:
         thread.join(10)
     assert results == [None] * 3
@@ -45,14 +54,12 @@ def test_close_wakes_and_refuses():
     assert box.take(None) is None
 
 
-def test_clear_and_close_count_what_they_throw_away():
+def test_close_hands_over_what_waits():
     box = Latest()
     box.put(1, 'a')
     box.put(2, 'b')
-    assert box.clear() == 2
-    box.put(3)
-    assert box.close() == 1
-    assert box.close() == 0
+    assert box.close() == [1, 2]
+    assert box.close() == []
 
 
 @pytest.mark.parametrize('keys', (('',), ('front', 'rear', 'left')))
@@ -78,7 +85,7 @@ def test_no_item_is_lost_or_served_twice_between_threads(keys):
         thread.start()
     for thread in producers:
         thread.join(60)
-    left = box.close()
+    left = len(box.close())
     consumer.join(60)
     assert not consumer.is_alive()
     assert len(taken) == len(set(taken))

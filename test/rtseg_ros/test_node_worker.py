@@ -12,7 +12,8 @@ from rtseg_ros.node.worker import Worker, run_aside
 
 @pytest.fixture
 def worker():
-    made = Worker(lambda: 0.0)
+    """A worker whose frames are functions to be called."""
+    made = Worker(lambda frames: [frame() for frame in frames])
     yield made
     made.stop()
 
@@ -38,6 +39,29 @@ def test_newest_frame_of_each_camera_wins_and_jobs_are_kept(worker):
     assert sorted(done) == ['job', 'new', 'rear']
 
 
+def test_frames_of_several_cameras_are_served_together_where_that_is_wanted():
+    gate, served, wanted = threading.Event(), [], [False]
+
+    def serve(frames):
+        served.append(frames)
+        gate.wait(10)
+
+    worker = Worker(serve, together=lambda: wanted[0])
+    for together in (False, True):
+        wanted[0] = together
+        gate.clear()
+        worker.put_frame('first', 'front')
+        while not worker.busy_s:
+            pass
+        for camera in ('front', 'rear'):
+            worker.put_frame(camera, camera)
+        job = worker.submit(lambda: served.append('job'))
+        gate.set()
+        job.result(10)
+    assert worker.stop()
+    assert served == [['first'], ['front'], ['rear'], 'job', ['first'], ['front', 'rear'], 'job']
+
+
 def test_a_jobs_error_is_its_callers_and_the_worker_goes_on(worker):
     with pytest.raises(ZeroDivisionError):
         worker.submit(lambda: 1 / 0).result(10)
@@ -51,10 +75,24 @@ def test_a_stopped_worker_says_so(worker):
     assert worker.put_frame(lambda: None, 'front')
 
 
+def test_jobs_that_wait_when_the_worker_stops_are_told():
+    gate = threading.Event()
+    worker = Worker(lambda frames: gate.wait(10))
+    worker.put_frame('frame', 'front')
+    while not worker.busy_s:
+        pass
+    job = worker.submit(lambda: 7)
+    assert not worker.stop(0.05)
+    with pytest.raises(RuntimeError, match='stopped'):
+        job.result(10)
+    gate.set()
+    assert worker.stop(10)
+
+
 def test_a_worker_that_hangs_is_left_behind():
     gate = threading.Event()
-    worker = Worker(lambda: 0.0)
-    worker.put_frame(lambda: gate.wait(10), 'front')
+    worker = Worker(lambda frames: gate.wait(10))
+    worker.put_frame('frame', 'front')
     while not worker.busy_s:
         pass
     assert not worker.stop(0.05)

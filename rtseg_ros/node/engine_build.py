@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Engines that take minutes to build are built by ``rtseg build`` in a process of its own.
+
+The runtime keeps Python's interpreter lock while it builds: in the node's own process no signal would be answered and
+no frame served meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Callable, Iterator, List, Tuple
+
+import rtseg_models
+from rtseg_models.bundle import Bundle
+from rtseg_models.card import Size
+from rtseg_models.engine.backends import Options, must_build
+from rtseg_models.errors import RtsegError, Unavailable
+
+_PROGRAM = 'from rtseg_models.cli import main; main()'
+
+
+@contextmanager
+def built_aside(
+    bundle: Bundle,
+    size: Size,
+    backend: str,
+    options: Options,
+    tell: Callable[[str], None],
+    stopping: Callable[[], bool],
+) -> Iterator[Options]:
+    """Options with which the backend opens in seconds for the duration of the block, its engine being built first.
+
+    RtsegError where ``stopping`` says so meanwhile. Unavailable where the build fails; but for want of TensorRT,
+    ``auto`` goes on to other backends.
+    """
+    if not must_build(bundle, size, backend, options):
+        yield options
+        return
+    with tempfile.TemporaryDirectory(prefix='rtseg-engine-') as temporary:  # for where there is no cache to be had
+        cache_dir = options.cache_dir or Path(temporary)
+        tell(f'building the TensorRT engine of {bundle.name} {size[0]}x{size[1]}; once, and it takes minutes')
+        code, reason = _run(_command(bundle, size, options, cache_dir), stopping)
+        if code != 0 and (backend != 'auto' or code != Unavailable.exit_code):
+            raise Unavailable(f'the TensorRT engine could not be built: {reason}')
+        yield replace(options, cache_dir=cache_dir)
+
+
+def _command(bundle: Bundle, size: Size, options: Options, cache_dir: Path) -> List[str]:
+    device = options.device if options.device != 'auto' else 'cuda'
+    arguments = {
+        'size': f'{size[0]}x{size[1]}',
+        'backend': 'tensorrt',
+        'device': device,
+        'precision': options.precision,
+        'threads': options.threads,
+        'cache-dir': cache_dir.absolute(),
+        'parent': os.getpid(),
+    }
+    given = [f'--{name}={value}' for name, value in arguments.items()]
+    return [sys.executable, '-c', _PROGRAM, 'build', str(bundle.path.absolute()), *given]
+
+
+def _run(command: List[str], stopping: Callable[[], bool]) -> Tuple[int, str]:
+    """Run the build; its exit code and why it failed."""
+    with subprocess.Popen(
+        command,
+        cwd=Path(rtseg_models.__file__).parents[1],  # for Python to find this very package
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # an interrupt from the terminal is the node's to answer
+    ) as child:
+        while True:
+            try:
+                _, errors = child.communicate(timeout=0.05)
+                break
+            except subprocess.TimeoutExpired:
+                if stopping():
+                    child.kill()
+                    raise RtsegError('asked to stop while an engine was being built') from None
+    if child.returncode < 0:
+        return child.returncode, f'ended by signal {-child.returncode}, as where memory is short'
+    return child.returncode, (errors.strip().splitlines() or ['no reason was given'])[-1]
