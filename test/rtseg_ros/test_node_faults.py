@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults inside the node at run time: a network that fails, hangs or loses its device. One node meets most of them."""
 
+import re
 import signal
+import threading
 import time
 
 import pytest
@@ -10,40 +12,60 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from node_process import LATCHED, NODE, NodeProcess, Probe, bundle, picture, until
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
+from std_srvs.srv import Trigger
 
 MASK = f'{NODE}/mask'
 
 SABOTAGE = """
 import os, time
 from pathlib import Path
-from rtseg_models.engine import NonFiniteLogits, Pipeline
+import numpy as np
+from rtseg_models.engine import backends
 from rtseg_models.errors import DeviceLost
+from rtseg_ros.statistics import Statistics
 
 switch = Path(os.environ['SABOTAGE'])
-healthy = Pipeline.__call__
+healthy_create, healthy_received = backends._create, Statistics.received
 
-def sabotaged(self, *args, **options):
-    fault = switch.read_text()
-    if fault == 'nan':
-        raise NonFiniteLogits('logits hold NaN')
-    if fault == 'bug':
-        raise ZeroDivisionError('a bug')
-    if fault == 'lost':
-        raise DeviceLost('the context is gone')
-    if fault == 'memory':
-        switch.write_text('')
-        raise MemoryError
-    while switch.read_text() == 'hang':
-        time.sleep(0.01)
-    return healthy(self, *args, **options)
+def create(*arguments):
+    backend = healthy_create(*arguments)
+    healthy_infer = backend.infer
 
-Pipeline.__call__ = sabotaged
+    def infer(rgb):
+        fault = switch.read_text()
+        logits = healthy_infer(rgb)
+        if fault in ('nan', 'inf'):
+            logits = logits.copy()
+            logits[0, -1, -1, -1] = float(fault)
+        if fault == 'bug':
+            raise ZeroDivisionError('a bug')
+        if fault == 'lost':
+            raise DeviceLost('the context is gone')
+        if fault == 'short of memory once':
+            switch.write_text('')
+        if fault.startswith('short of memory'):
+            with switch.with_name('tries').open('a') as tries:
+                tries.write('x')
+            raise MemoryError
+        while switch.read_text() == 'hang':
+            time.sleep(0.01)
+        return logits
+
+    backend.infer = infer
+    return backend
+
+def received(self):
+    if switch.read_text() == 'callback':
+        raise ValueError('a bug in a callback')
+    healthy_received(self)
+
+backends._create, Statistics.received = create, received
 """
 
 
 @pytest.fixture(scope='module')
 def workshop(tmp_path_factory):
-    """A folder whose ``sitecustomize`` spoils the pipeline as the file ``switch`` says."""
+    """A folder whose ``sitecustomize`` spoils the runtime's results as the file ``switch`` says."""
     folder = tmp_path_factory.mktemp('sabotage')
     (folder / 'sitecustomize.py').write_text(SABOTAGE)
     (folder / 'switch').write_text('')
@@ -89,7 +111,11 @@ def send(probe):
 
 def serves(probe):
     message = send(probe)
-    return until(lambda: any(m.header == message.header for m in list(probe.received[MASK])), 'mask')
+    return until(lambda: masked(probe, message), 'mask')
+
+
+def masked(probe, message):
+    return any(m.header == message.header for m in list(probe.received[MASK]))
 
 
 def fails_times(probe, count):
@@ -119,21 +145,56 @@ def test_an_unforeseen_error_is_shown_once_and_counted(probe, node, fault):
     assert int(probe.counts()['consecutive_failures']) == 0
 
 
-def test_labels_of_broken_logits_are_not_published_and_the_self_test_runs_again(probe, node, fault):
-    fault('nan')
+@pytest.mark.parametrize('value', ['nan', 'inf'])
+def test_labels_of_broken_logits_are_not_published_and_the_self_test_runs_again(probe, fault, value):
+    assert serves(probe)
+    fault(value)
     before = len(probe.received[MASK])
-    fails_times(probe, 1)
+    failed = int(probe.counts()['failed'])
+
+    def tested_again():  # at most once every five seconds
+        send(probe)
+        time.sleep(0.3)
+        return probe.diagnosis('model').level == DiagnosticStatus.ERROR
+
+    until(tested_again, 'failed self-test')
+    assert 'NaN or infinity' in probe.diagnosis('model').message
+    assert int(probe.counts()['failed']) > failed
     assert len(probe.received[MASK]) == before
-    assert level_of(probe, 'model', 'self-test') == DiagnosticStatus.ERROR
     fault('')
     assert serves(probe)
+    assert probe.answer(f'{NODE}/self_test', Trigger).success
+    until(lambda: probe.diagnosis('model').level == DiagnosticStatus.OK, 'passed self-test')
 
 
 def test_short_memory_costs_one_more_try(probe, fault):
     before = int(probe.counts()['failed'])
-    fault('memory')
+    fault('short of memory once')
     assert serves(probe)
     assert int(probe.counts()['failed']) == before
+
+
+def test_lasting_shortage_of_memory_drops_frames_after_one_retry_each_and_is_an_error(probe, workshop, fault):
+    assert serves(probe)
+    (workshop / 'tries').write_text('')
+    fault('short of memory')
+    fails_times(probe, 3)
+    assert len((workshop / 'tries').read_text()) == 6
+    assert level_of(probe, 'processing', '3 frames failed in a row') == DiagnosticStatus.ERROR
+    fault('')
+    assert serves(probe)
+
+
+def test_errors_of_callbacks_are_shown_once_and_counted(probe, node, fault):
+    assert serves(probe)
+    before = int(probe.counts()['unexpected_errors'])
+    fault('callback')
+    for sent in range(3):
+        send(probe)
+        until(lambda sent=sent: int(probe.counts()['unexpected_errors']) == before + sent + 1, 'count of errors')
+    assert node.log.count('ValueError: a bug in a callback') == 1
+    fault('')
+    assert serves(probe)
 
 
 def test_a_hanging_inference_is_diagnosed_and_newer_frames_replace_older_ones(probe, fault):
@@ -145,8 +206,63 @@ def test_a_hanging_inference_is_diagnosed_and_newer_frames_replace_older_ones(pr
         time.sleep(0.2)
     assert level_of(probe, 'processing', 'an inference has been running') == DiagnosticStatus.ERROR
     fault('')
-    until(lambda: any(m.header == last.header for m in list(probe.received[MASK])), 'mask of the newest frame')
+    until(lambda: masked(probe, last), 'mask of the newest frame')
     assert int(probe.counts()['dropped_busy']) == before + 2
+
+
+def hung_frame(probe, fault):
+    """A frame that is in the network, which does not end."""
+    assert serves(probe)
+    fault('hang')
+    message = send(probe)
+    time.sleep(0.3)
+    return message
+
+
+def test_a_result_that_comes_after_deactivate_is_discarded(probe, fault):
+    before = int(probe.counts()['dropped_disabled'])
+    message = hung_frame(probe, fault)
+    assert probe.change_state('deactivate')
+    fault('')
+    until(lambda: int(probe.counts()['dropped_disabled']) == before + 1, 'count of disabled')
+    assert not masked(probe, message)
+    assert probe.change_state('activate')
+    until(probe.publisher('/image').get_subscription_count, 'subscription of the node')
+    assert serves(probe)
+
+
+def test_cleanup_waits_for_the_inference_and_discards_its_result(probe, fault):
+    message = hung_frame(probe, fault)
+    assert probe.change_state('deactivate')
+    release = threading.Timer(0.5, fault, [''])
+    release.start()
+    for label in ('cleanup', 'configure', 'activate'):
+        assert probe.change_state(label)
+    assert not masked(probe, message)
+    until(probe.publisher('/image').get_subscription_count, 'subscription of the node')
+    assert serves(probe)
+
+
+def test_a_reload_during_inference_loses_neither_frame_nor_network(probe, fault):
+    message = hung_frame(probe, fault)
+    release = threading.Timer(1.0, fault, [''])
+    release.start()
+    response = probe.answer(f'{NODE}/reload_model', Trigger)
+    assert response.success, response.message
+    until(lambda: masked(probe, message), 'mask of the old network')
+    assert serves(probe)
+
+
+def test_shutdown_during_inference_discards_its_result(node, probe, fault):
+    """The last test of the shared node, which stays finalized."""
+    message = hung_frame(probe, fault)
+    release = threading.Timer(0.5, fault, [''])
+    release.start()
+    assert probe.change_state('shutdown')
+    assert probe.state() == 'finalized'
+    assert not masked(probe, message)
+    assert node.signal(signal.SIGINT) == 0
+    assert not re.search(r'on_(deactivate|cleanup|shutdown)', node.log), node.log
 
 
 def test_signals_end_a_node_whose_inference_hangs(workshop, fault):
@@ -203,4 +319,4 @@ def served_soon(probe):
     """Whether a frame that is sent now is answered within a fifth of a second."""
     message = send(probe)
     time.sleep(0.2)
-    return any(m.header == message.header for m in list(probe.received[MASK]))
+    return masked(probe, message)
