@@ -59,12 +59,14 @@ def _serve(stop: threading.Event, transport: str) -> int:
     from rtseg_models.errors import RtsegError
 
     from ..segmentation_node import SegmentationNode
+    from .library_log import forward_library_log
 
     try:
         node = SegmentationNode(stop.set, stop.is_set)
     except RtsegError as error:
         return _refused(str(error), error.exit_code)
     node.get_logger().info(transport)
+    forward_library_log(node.get_logger())
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     living = threading.Thread(target=_live, args=(node, executor, stop), name='executor', daemon=True)
