@@ -23,7 +23,7 @@ from .machine import processor_name, versions
 from .reporting import page as report_page
 from .reporting.measures import FrameMeter, FrameRecord, figures, stream_digest, total_matrix
 
-TIME_KEYS = ('created', 'fps', 'wall_s', 'stage_ms', 'timing_ms', 'machine')
+TIME_KEYS = ('created', 'fps', 'pipeline_fps', 'wall_s', 'stage_ms', 'timing_ms', 'machine')
 """Keys of ``report.json`` that tell about time and machine; all others are equal whenever a run is repeated."""
 
 PARTICIPANTS = ('numpy', 'opencv-python-headless', 'openvino', 'onnxruntime', 'onnxruntime-gpu', 'torch', 'rosbags')
@@ -49,7 +49,8 @@ class RunSummary:
     """Everything measured in a run of one bundle.
 
     ``records`` holds every frame in order, dropped ones too. ``dropped`` adds frames that never became a record (a
-    node's counters). ``wall_s`` is the time of the whole run, from which ``fps`` follows unless ``fps`` is given.
+    node's counters). ``wall_s`` is the time of the whole run, from which ``fps`` follows unless ``fps`` is given;
+    ``pipeline_fps`` is what the pipelines reach with nothing else to do.
     ``unmapped`` lists classes of the truth that the bundle has not; ``evaluable`` tells for each class of the bundle
     whether the truth can hold it. ``faults`` are sentences on what could not be read,
     ``notes`` other remarks. ``node_stage_ms`` holds percentiles of stages that a live node measured itself.
@@ -64,6 +65,7 @@ class RunSummary:
     dropped: Dict[str, int] = field(default_factory=dict)
     wall_s: Optional[float] = None
     fps: Optional[float] = None
+    pipeline_fps: Optional[float] = None
     machine: Dict[str, Any] = field(default_factory=dict)
     settings: Dict[str, Any] = field(default_factory=dict)
     evaluable: List[bool] = field(default_factory=list)
@@ -79,6 +81,11 @@ class RunSummary:
         self.masks = [r for r in self.records if not r.dropped]
         if self.fps is None and self.wall_s:
             self.fps = len(self.masks) / self.wall_s
+
+    @property
+    def speed_share(self) -> Optional[float]:
+        """The rate of the run as a share of the pipelines' own rate."""
+        return self.fps / self.pipeline_fps if self.fps and self.pipeline_fps else None
 
     @property
     def has_truth(self) -> bool:
@@ -150,6 +157,7 @@ class RunSummary:
                 **{name: percentiles(values.tolist()) for name, values in stages.items()},
             },
             'fps': self.fps,
+            'pipeline_fps': self.pipeline_fps,
             'dropped': self.all_dropped(),
             'mask_sha256': self.mask_sha256(),
             'title': self.title,

@@ -29,7 +29,7 @@ from ..report import RunSummary, write_html, write_json
 from ..reporting.measures import figures
 from ..startup import INTERRUPTED
 from .compare import compare_runs
-from .job import OUTPUTS, Interrupted, Job, JobResult, run_job
+from .job import OUTPUTS, Interrupted, Job, JobResult, rate_without_replay, run_job, share_cores
 from .report import summarise
 from .truth import TruthSpec, named_by_frame
 
@@ -69,7 +69,10 @@ class _Size(click.ParamType):  # type: ignore[type-arg]
 @click.option('--backend', default='auto', show_default=True, help='auto, openvino, onnxruntime, tensorrt or torch.')
 @click.option('--device', default='auto', show_default=True, help='auto, cpu, cuda or cuda:N.')
 @click.option('--precision', default='auto', show_default=True, help='auto, fp32, fp16 or bf16.')
-@click.option('--threads', type=click.IntRange(0), default=0, show_default=True, help='0 leaves it to the runtime.')
+@click.option(
+    '--networks', type=click.IntRange(0), default=0, help='Networks that run side by side on a CPU; 0 chooses.'
+)
+@click.option('--threads', type=click.IntRange(0), default=0, help='Threads of each network; 0 chooses.')
 @click.option('--input-size', type=_Size(), help="The network's input; the bundle's own without.")
 def main(
     bags: Tuple[Path, ...],
@@ -145,6 +148,7 @@ def plan(
     truth = None
     if ground_truth_topic or ground_truth:
         truth = TruthSpec(ground_truth_topic or '', str(ground_truth or ''), ground_truth_classes)
+    settings['networks'], settings['threads'] = share_cores(settings['networks'], settings['threads'])
     jobs: Dict[str, List[Job]] = {}
     names = _told_apart([b.resolve().stem for b in bags])
     for model, model_name in zip(models, _told_apart([Path(m).name for m in models])):
@@ -175,11 +179,12 @@ def replay(jobs: Dict[str, List[Job]], out: Path, ray_address: Optional[str]) ->
     console = Console(stderr=True)
     status, folders = 0, []
     for model, todo in jobs.items():
-        results, failed = _run(todo, ray_address, console)
+        results, failed, pipeline_fps = _run(todo, ray_address, console)
         folder = Path(todo[0].out).parent if len(todo) > 1 else Path(todo[0].out)
         if not results:
             raise RtsegError('; '.join(failed.values()))
         summary = summarise(load_bundle(model), results, failed, folder)
+        summary.pipeline_fps = pipeline_fps
         write_json(summary, folder / 'report.json')
         write_html(summary, folder / 'report.html')
         folders.append(folder)
@@ -192,27 +197,33 @@ def replay(jobs: Dict[str, List[Job]], out: Path, ray_address: Optional[str]) ->
     return status
 
 
-def _run(jobs: List[Job], ray_address: Optional[str], console: Console) -> Tuple[List[JobResult], Dict[str, str]]:
+def _run(
+    jobs: List[Job], ray_address: Optional[str], console: Console
+) -> Tuple[List[JobResult], Dict[str, str], Optional[float]]:
+    """Results, why others failed, and the rate of the pipelines alone where they ran in this process."""
     if ray_address:
         from .fleet import run_on_ray
 
-        return run_on_ray(jobs, ray_address, lambda line: console.print(line))
-    pipeline = jobs[0].open_pipeline()
+        return (*run_on_ray(jobs, ray_address, lambda line: console.print(line)), None)
+    pipelines = jobs[0].open_pipelines()
     results: List[JobResult] = []
     failed: Dict[str, str] = {}
+    rate: Optional[float] = None
     try:
         for job in jobs:
             with Follower(job, console) as follower:
                 try:
-                    results.append(run_job(job, pipeline, follower))
+                    rate = rate or rate_without_replay(job, pipelines)
+                    results.append(run_job(job, pipelines, follower))
                 except RtsegError as error:
                     if len(jobs) == 1:
                         raise
                     failed[job.name] = str(error)
                     console.print(f'{job.name}: {error}', style='red', markup=False, soft_wrap=True)
     finally:
-        pipeline.close()
-    return results, failed
+        for pipeline in pipelines:
+            pipeline.close()
+    return results, failed, rate
 
 
 class Follower:
@@ -262,6 +273,8 @@ def tell(summary: RunSummary, folder: Path, console: Console) -> None:
     """The outcome in a few lines on standard error, the report's path on standard output."""
     miou, _, right = figures(summary.confusion(), summary.evaluable)
     pieces = [f'{len(summary.masks)} frames', f'{summary.fps:.1f} fps' if summary.fps else '']
+    if summary.speed_share is not None:
+        pieces.append(f'{100 * summary.speed_share:.0f} % of what the networks alone reach here')
     if summary.has_truth:
         pieces.append(f'mean IoU {100 * miou:.1f} %, pixel accuracy {100 * right:.1f} %')
     console.print(f'{summary.title}: {", ".join(p for p in pieces if p)}', style='bold', markup=False)

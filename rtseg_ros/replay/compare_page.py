@@ -18,8 +18,8 @@ from ..bag import Bag
 from ..image_codec import BadFrame
 from ..reporting.charts import Plot, binned, curves, number, picture, rgb_hex
 from ..reporting.page import document, legend, percent, picture_row, section, tile
-from .job import decode
 from .runs import Key, Run, paired_masks
+from .stages import decode
 
 
 def page(a: Run, b: Run, facts: Dict[str, Any]) -> str:

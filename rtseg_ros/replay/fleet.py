@@ -41,7 +41,7 @@ def do_job(job: Job) -> JobResult:
             pipeline.close()
         _pipelines.clear()
         _pipelines[key] = job.open_pipeline()
-    return run_job(job, _pipelines[key], _Unwatched())
+    return run_job(job, [_pipelines[key]], _Unwatched())
 
 
 def run_on_ray(jobs: List[Job], address: str, say: Callable[[str], None]) -> Tuple[List[JobResult], Dict[str, str]]:

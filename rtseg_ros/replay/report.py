@@ -19,7 +19,8 @@ from ..bag import Bag, ImageRecord
 from ..image_codec import BadFrame, decode_image
 from ..report import Example, RunSummary, bundle_facts, machine_facts
 from ..reporting.measures import FrameRecord, figures
-from .job import JobResult, decode, output_topics
+from .job import JobResult
+from .stages import decode, output_topics
 from .truth import NoTruth
 
 WORST, BEST, SPREAD = 4, 2, 6
@@ -62,7 +63,7 @@ def summarise(bundle: Bundle, results: Sequence[JobResult], failed: Dict[str, st
         colours=list(card.colours),
         records=records,
         wall_s=wall_s,
-        machine=machine_facts(),
+        machine={**machine_facts(), 'networks_side_by_side': job.networks},
         settings=results[0].settings,
         evaluable=results[0].evaluable,
         unmapped=results[0].unmapped,

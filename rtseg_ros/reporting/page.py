@@ -91,9 +91,9 @@ def tiles(summary: RunSummary) -> str:
         row.append(tile('Pixel accuracy', percent(right), '%', f'{truths:,} frames with truth'))
     row.append(tile('Frames', f'{count:,}', more=f'{len(summary.topics()) or 1} topic(s)'))
     if summary.fps is not None:
-        row.append(
-            tile('Throughput', f'{summary.fps:.1f}', 'fps', f'{summary.wall_s:.1f} s in all' if summary.wall_s else '')
-        )
+        share = summary.speed_share
+        more = f'{100 * share:.0f} % of the networks alone' if share else ''
+        row.append(tile('Throughput', f'{summary.fps:.1f}', 'fps', more))
     if stages:
         p50, p95 = np.percentile(stages['total'], (50, 95))
         row.append(tile('Latency p50', f'{p50:.1f}', 'ms', f'p95 {p95:.1f} ms'))
