@@ -14,12 +14,14 @@ import numpy as np
 from ..bundle import Bundle, load_bundle
 from ..datasets import Dataset, open_checked
 from ..datasets.check import inspect
+from ..datasets.image_folder import open_images
 from ..datasets.sample import Joined, hold_out
 from ..errors import UsageError
 from ..export.checkpoint import bundle_from_checkpoint, measure
 from ..labels import CAMVID
 from ..training.checkpoint import read_checkpoint
 from ..training.fit import Data, train, world
+from ..training.pretraining import learns_images
 from ..training.recipe import Recipe, with_settings
 from ..training.recipes import RECIPES
 from ..training.report import write_class_table, write_configuration, write_curves
@@ -32,30 +34,63 @@ from .output import console, progress
 @click.option('--root', required=True, type=click.Path(path_type=Path), help='Folder of the dataset.')
 @click.option('--out', required=True, type=click.Path(path_type=Path), help='Folder for checkpoints and the bundle.')
 @click.option('--set', 'settings', multiple=True, metavar='KEY=VALUE', help='Change a field of the recipe; repeatable.')
+@click.option(
+    '--images', 'image_root', type=click.Path(path_type=Path), help='Folder of classified images: SPLIT/CLASS/.'
+)
+@click.option(
+    '--pretrained', type=click.Path(path_type=Path), help='Checkpoint or front-end weights, in place of images.'
+)
 @click.option('--start-from', type=click.Path(path_type=Path), help='Checkpoint whose weights the run begins with.')
 @click.option('--resume', is_flag=True, help='Go on after the last finished epoch in OUT.')
 def command(
-    recipe: str, root: Path, out: Path, settings: Tuple[str, ...], start_from: Optional[Path], resume: bool
+    recipe: str,
+    root: Path,
+    out: Path,
+    settings: Tuple[str, ...],
+    image_root: Optional[Path],
+    pretrained: Optional[Path],
+    start_from: Optional[Path],
+    resume: bool,
 ) -> None:
     """Train RECIPE (see: rtseg recipes) and write OUT/bundle, measured on the val split.
 
-    Under torchrun, the processes share each batch.
+    A recipe that begins with a pre-training on classified images needs --images, or --pretrained with what was learnt
+    from them. Under torchrun, the processes share each batch.
     """
     try:
         chosen = with_settings(RECIPES[recipe], settings)
     except UsageError as error:
         raise click.UsageError(str(error)) from error
+    if image_root and pretrained:
+        raise click.UsageError('--pretrained takes the place of --images; give one of them')
+    if learns_images(chosen.stages()[0][1]) != bool(image_root or pretrained):
+        needs = 'begins' if not (image_root or pretrained) else 'does not begin'
+        raise click.UsageError(f'{recipe} {needs} with a pre-training: that is what --images and --pretrained are for')
     data, measured = _prepared(chosen, root)
+    images = _images(image_root) if image_root else None
     first = world()['rank'] == 0
     if chosen.street_frames:
         with progress('rendering') as advance:
             data = replace(data, street=rendered_samples(chosen.street_frames, chosen.seed, advance))
     checkpoint = train(
-        chosen, data, out, start_from=start_from, resume=resume, log=lambda line: console.print(line, soft_wrap=True)
+        chosen,
+        data,
+        out,
+        images=images,
+        pretrained=pretrained,
+        start_from=start_from,
+        resume=resume,
+        log=lambda line: console.print(line, soft_wrap=True),
     )
     if first:
         write_configuration(chosen, data.train.class_set, data.counts, len(data.train), out)
         _write_results(chosen, checkpoint, measured, out)
+
+
+def _images(root: Path) -> Data:
+    """The checked images of a pre-training."""
+    opened = open_images(root)
+    return Data(opened['train'], opened['train'].counts(), val=opened['val'])
 
 
 def _prepared(recipe: Recipe, root: Path) -> Tuple[Data, Dict[str, Dataset]]:
@@ -78,8 +113,8 @@ def _prepared(recipe: Recipe, root: Path) -> Tuple[Data, Dict[str, Dataset]]:
 
 def _write_results(recipe: Recipe, checkpoint: Path, measured: Dict[str, Dataset], out: Path) -> None:
     """Bundle with its figures, curves and the table per class."""
-    stages = [name for name, _ in recipe.stages()]
-    histories = {name: read_checkpoint(out / name / 'last.pt')['history'] for name in stages}
+    finals = {name: out / name / 'last.pt' for name, _ in recipe.stages()}  # a pre-training may have been elsewhere
+    histories = {name: read_checkpoint(path)['history'] for name, path in finals.items() if path.exists()}
     write_curves(histories, recipe.name, out)
     bundle = _bundle(checkpoint, out)
     for name, data in measured.items():

@@ -19,8 +19,9 @@ from ..card import Card, Size
 from ..datasets.sample import Dataset
 from ..engine import Pipeline
 from ..engine.backends import Options, installed
+from ..errors import BundleError
 from ..evaluation import evaluate
-from ..networks import build_network, logit_stride
+from ..networks import CLASSIFIERS, build_network, logit_stride
 from ..training.checkpoint import read_checkpoint
 from .bundle_writer import write_bundle
 
@@ -30,6 +31,8 @@ def bundle_from_checkpoint(path: Path, out: Path, *, sizes: Sequence[Size] = ())
     state = read_checkpoint(path)
     recipe = json.loads(state['recipe'])
     classes = state['class_set']
+    if recipe['network'] in CLASSIFIERS:
+        raise BundleError(f'{path}: a checkpoint of {recipe["network"]}, which classifies whole images')
     network = build_network(recipe['network'], len(classes), **recipe['network_args'])
     network.load_state_dict({k: v for k, v in state['ema'].items() if not k.startswith('aux_heads.')})
     card = Card(

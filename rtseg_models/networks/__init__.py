@@ -11,9 +11,9 @@ from torch import nn
 from .contextnet import BranchEnsemble, ContextNet, ContextOnly, DetailOnly
 from .dabnet import DABNet
 from .enet import ENet
-from .erfnet import ERFNet, ERFNetEncoder
-from .farsee_net import FarSeeNet
-from .fast_scnn import FastSCNN
+from .erfnet import ERFNet, ERFNetClassifier, ERFNetEncoder
+from .farsee_net import FarSeeNet, FarSeeNetClassifier
+from .fast_scnn import FastSCNN, FastSCNNClassifier
 
 
 class Variant(NamedTuple):
@@ -56,6 +56,13 @@ NETWORKS: Dict[str, Variant] = {
     'enet': Variant(ENet, {}),
 }
 
+CLASSIFIERS: Dict[str, Variant] = {
+    'fast_scnn_classifier': Variant(FastSCNNClassifier, {}),
+    'farsee_net_classifier': Variant(FarSeeNetClassifier, {}),
+    'erfnet_classifier': Variant(ERFNetClassifier, {}),
+}
+"""Networks for pre-training on images with one class each: scores (N,classes)."""
+
 
 def logit_stride(network: nn.Module) -> int:
     """Input pixels from one logit of the network to the next."""
@@ -67,9 +74,10 @@ def build_network(name: str, classes: int, *, aux: bool = False, **arguments: An
 
     ``aux`` adds the auxiliary training heads to those networks whose papers have some (class attribute ``aux_weight``).
     """
-    if name not in NETWORKS:
-        raise ValueError(f'unknown network {name!r}; known: {", ".join(sorted(NETWORKS))}')
-    variant = NETWORKS[name]
+    known = {**NETWORKS, **CLASSIFIERS}
+    if name not in known:
+        raise ValueError(f'unknown network {name!r}; known: {", ".join(sorted(known))}')
+    variant = known[name]
     if aux and hasattr(variant.build, 'aux_weight'):
         arguments['aux'] = True
     return variant.build(classes, **{**variant.arguments, **arguments})

@@ -24,7 +24,7 @@ sub-pixel convolution by a 1x1 to 512 channels and bilinear resizing, the last b
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional, Sequence, Union
+from typing import Dict, Optional, Sequence, Union
 
 import torch
 from torch import Tensor, nn
@@ -178,3 +178,24 @@ class FarSeeNet(nn.Module):
     def load_frontend(self, path: Union[str, Path]) -> None:
         """Load the front-end's weights from a file in torchvision's naming; errors as ``frontends.load_frontend``."""
         load_frontend(self.frontend, path)
+
+    def load_encoder(self, state: Dict[str, Tensor]) -> None:
+        """Take the front-end of a ``FarSeeNetClassifier``'s state dict; the back-end stays fresh."""
+        prefix = 'frontend.'
+        self.frontend.load_state_dict({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
+
+
+class FarSeeNetClassifier(nn.Module):
+    """The front-end for pre-training on ImageNet (section IV-B): global average and one linear layer; (N,classes)."""
+
+    multiple = HIGH_STRIDE
+
+    def __init__(self, classes: int = 1000, *, frontend: str = 'resnet18') -> None:
+        super().__init__()
+        self.frontend = build_frontend(frontend)
+        self.head = nn.Linear(self.frontend.channels[HIGH_STRIDE], classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_input(x, self.multiple, "FarSee-Net's classifier")
+        features: Features = self.frontend(pad_to_multiple(x, self.multiple))
+        return self.head(features[HIGH_STRIDE].mean((2, 3)))  # (N, classes)

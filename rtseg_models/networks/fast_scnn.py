@@ -7,7 +7,7 @@ Layout: Table 1; bottleneck: Table 2; feature fusion: Table 3 (depthwise convolu
 Not stated in the paper, chosen here:
 - pyramid bins 1, 2, 3, 6 with 128 -> 32 per bin, concatenation and a 1x1 projection (the customary layout);
 - dropout probability 0.1 before the last convolution;
-- auxiliary heads (section 3.3: at the ends of learning-to-downsample and of the global feature extractor, weight 0.4):
+- auxiliary heads (section 3.1: at the ends of learning-to-downsample and of the global feature extractor, weight 0.4):
   conv 3x3 to 64, batch norm, ReLU, dropout, 1x1;
 - half-pixel centres in every resize.
 Convolutions before a batch norm carry no bias. The options ``stem_padding``, ``dw_relu``, ``ffm_dilation``,
@@ -28,7 +28,7 @@ class FastSCNN(nn.Module):
     """Fast-SCNN. Input (N,3,H,W) normalised; output logits (N,classes,ceil(H/8),ceil(W/8)).
 
     ``aux`` adds the two training heads, whose logits ``forward_with_aux`` returns. ``zero_skip`` silences the skip
-    connection at run time (section 4.4's ablation).
+    connection at run time (section 3.2's ablation).
     """
 
     stride = 8

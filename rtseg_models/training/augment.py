@@ -9,7 +9,7 @@ batch, so a view is the same on any device and in any number of processes; korni
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from typing import List, Sequence, Tuple, Union
 
 import kornia
 import numpy as np
@@ -87,38 +87,50 @@ def label_size(recipe: Recipe) -> Tuple[int, int]:
     return max(1, round(recipe.crop[0] * recipe.label_scale)), max(1, round(recipe.crop[1] * recipe.label_scale))
 
 
-def apply_views(
-    rgbs: Sequence[Tensor], labels: Sequence[Tensor], views: Sequence[View], recipe: Recipe, ignore_id: int
-) -> Tuple[Tensor, Tensor]:
-    """Crops (N,3,h,w) float32 in 0..255 and their labels (N,h',w') int64, on the device of the sources.
+def view_images(rgbs: Sequence[Tensor], views: Sequence[View], recipe: Recipe) -> Tensor:
+    """Crops (N,3,h,w) float32 in 0..255 of rgb images (3,H,W) uint8 of any sizes, on the device of the sources.
 
-    Sources are rgb (3,H,W) and ids (H,W), both uint8, of any sizes. Image and label are each sampled once, the label
-    at the nearest pixel; outside the source the image holds the recipe's mean and the label ``ignore_id``.
+    Each is sampled once; outside its source a crop holds the recipe's mean.
     """
-    device = rgbs[0].device
-    mean = torch.tensor(recipe.mean, device=device).view(1, 3, 1, 1)
-    images: List[Tensor] = []
-    ids: List[Tensor] = []
-    for rgb, label, view in zip(rgbs, labels, views):
-        x = rgb[None].float() / 255.0 - mean  # what lies outside is zero, which is the mean
-        images.append(_warp(x, view.image, recipe.crop, 'bilinear') + mean)
-        y = label[None, None].float() - ignore_id
-        ids.append(_warp(y, view.label, label_size(recipe), 'nearest') + ignore_id)
-    crops = _recolour(torch.cat(images), views)
-    return crops.clamp(0.0, 1.0) * 255.0, torch.cat(ids)[:, 0].round().long()
+    mean = _on_device(recipe.mean, rgbs[0].device).view(3, 1, 1)
+
+    def prepared(rgb: Tensor) -> Tensor:
+        return rgb.float() / 255.0 - mean  # what lies outside is zero, which is the mean
+
+    crops = _warp([prepared(rgb) for rgb in rgbs], [v.image for v in views], recipe.crop, 'bilinear') + mean
+    return _recolour(crops, views).clamp(0.0, 1.0) * 255.0
 
 
-def _warp(x: Tensor, matrix: np.ndarray, size: Tuple[int, int], mode: str) -> Tensor:
-    affine = torch.from_numpy(matrix).to(x.device, torch.float32)[None]
-    warped: Tensor = kornia.geometry.transform.warp_affine(x, affine, size, mode=mode, align_corners=True)
-    return warped
+def view_labels(labels: Sequence[Tensor], views: Sequence[View], recipe: Recipe, ignore_id: int) -> Tensor:
+    """The crops' labels (N,h',w') int64 of ids (H,W) uint8, at the nearest pixel; ``ignore_id`` outside the source."""
+    shifted = [label[None].float() - ignore_id for label in labels]
+    ids = _warp(shifted, [v.label for v in views], label_size(recipe), 'nearest') + ignore_id
+    return ids[:, 0].round().long()
+
+
+def _warp(sources: Sequence[Tensor], matrices: Sequence[np.ndarray], size: Tuple[int, int], mode: str) -> Tensor:
+    """Each (C,H,W) through its matrix to ``size``, stacked (N,C,h,w); sources of equal size go in one call."""
+    warped: List[Tensor] = list(sources)
+    for shape in {s.shape for s in sources}:
+        alike = [i for i, s in enumerate(sources) if s.shape == shape]
+        affine = _on_device(np.stack([matrices[i] for i in alike]), sources[0].device)
+        x = torch.stack([sources[i] for i in alike])
+        found = kornia.geometry.transform.warp_affine(x, affine, size, mode=mode, align_corners=True)
+        for i, crop in zip(alike, found):
+            warped[i] = crop
+    return torch.stack(warped)
+
+
+def _on_device(values: Union[Sequence[float], np.ndarray], device: torch.device) -> Tensor:
+    """float32 numbers on the device, which is not waited for."""
+    return torch.as_tensor(values, dtype=torch.float32).to(device, non_blocking=True)
 
 
 def _recolour(x: Tensor, views: Sequence[View]) -> Tensor:
     """Colour, blur and noise on crops (N,3,h,w) in 0..1; a change that no view asks for is skipped."""
 
     def per_view(values: Sequence[float]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float32, device=x.device)
+        return _on_device(values, x.device)
 
     enhance = kornia.enhance
     if any(v.saturation != 1 for v in views):
@@ -128,7 +140,7 @@ def _recolour(x: Tensor, views: Sequence[View]) -> Tensor:
     if any(v.contrast != 1 for v in views):
         x = enhance.adjust_contrast_with_mean_subtraction(x, per_view([v.contrast for v in views]))
     if any(v.cast != (1, 1, 1) for v in views):
-        x = x * torch.tensor([v.cast for v in views], device=x.device).view(-1, 3, 1, 1)
+        x = x * _on_device(np.array([v.cast for v in views]), x.device).view(-1, 3, 1, 1)
     if any(v.brightness != 0 for v in views):
         x = enhance.adjust_brightness(x, per_view([v.brightness for v in views]))
     if any(v.gamma != 1 for v in views):
@@ -136,8 +148,8 @@ def _recolour(x: Tensor, views: Sequence[View]) -> Tensor:
     blurred = [i for i, v in enumerate(views) if v.blur_sigma > 0]
     if blurred:
         sigma = per_view([views[i].blur_sigma for i in blurred])[:, None].expand(-1, 2)
-        x = x.clone()
-        x[blurred] = kornia.filters.gaussian_blur2d(x[blurred], BLUR_KERNEL, sigma)
+        place = torch.tensor(blurred).to(x.device, non_blocking=True)
+        x = x.index_copy(0, place, kornia.filters.gaussian_blur2d(x[place], BLUR_KERNEL, sigma))
     if any(v.noise_sigma > 0 for v in views):
         generator = torch.Generator(x.device)
         grain = [

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Callable, Iterator, List, NamedTuple, Sequence, Tuple
@@ -18,14 +19,20 @@ from .augment import View, draw_view
 from .recipe import Recipe
 
 MEMORY_LIMIT = 6 << 30  # bytes; a larger dataset is read from disk in every epoch
-READERS = 2  # threads that prepare batches
-AHEAD = 4  # batches prepared ahead
+GPU_SHARE = 1 / 3  # of a GPU's free memory may hold the dataset
+READERS = max(2, os.cpu_count() or 1)  # threads that prepare batches
+AHEAD = 4  # steps prepared ahead
 
 
 class Batch(NamedTuple):
-    """Sources of one forward pass, rgb (3,H,W) and ids (H,W) uint8, and the view to take of each."""
+    """Sources of one forward pass: rgb (3,H,W) uint8 and their place among the samples of the whole step.
+
+    Labels, ids (H,W) uint8 or an image's class () int64, and the views to take are those of the step: the loss is
+    divided by what is labelled in all of it.
+    """
 
     rgbs: List[Tensor]
+    place: slice
     labels: List[Tensor]
     views: List[View]
 
@@ -37,7 +44,7 @@ class Frames:
         self.samples = samples
         self.held: List[Tuple[Tensor, Tensor]] = []
         count = len(samples)
-        if count and count * (samples[0].rgb.nbytes + samples[0].label.nbytes) <= MEMORY_LIMIT:
+        if count and count * (samples[0].rgb.nbytes + samples[0].label.nbytes) <= memory_limit(device):
             with ThreadPoolExecutor(READERS) as pool:
                 self.held = [(r.to(device), i.to(device)) for r, i in pool.map(self._read, range(count))]
 
@@ -99,34 +106,44 @@ class Batches:
         mixed: np.ndarray = rng.permuted(both, axis=1)  # every process sees rendered frames
         return mixed
 
-    def _assemble(self, epoch: int, step: int, part: int, numbers: np.ndarray) -> Batch:
+    def _assemble(self, epoch: int, step: int, numbers: np.ndarray) -> List[Batch]:
+        """The share of a step that this process has, a batch for each forward pass."""
         size = self.recipe.batch // (self.processes * self.recipe.accumulate)
-        first = (part * self.processes + self.process) * size
-        batch = Batch([], [], [])
-        for slot in range(first, first + size):
-            number = int(numbers[slot])
-            real = number < len(self.frames)
-            rgb, label = self.frames[number] if real else self.street[number - len(self.frames)]
-            rng = np.random.default_rng((self.recipe.seed, epoch, step, slot))
-            batch.rgbs.append(rgb)
-            batch.labels.append(label)
-            batch.views.append(draw_view((label.shape[0], label.shape[1]), self.recipe, rng))
-        return batch
+        rgbs, labels, views = [], [], []
+        for part in range(self.recipe.accumulate):
+            first = (part * self.processes + self.process) * size
+            for slot in range(first, first + size):
+                number = int(numbers[slot])
+                real = number < len(self.frames)
+                rgb, label = self.frames[number] if real else self.street[number - len(self.frames)]
+                rng = np.random.default_rng((self.recipe.seed, epoch, step, slot))
+                rgbs.append(rgb)
+                labels.append(label)
+                views.append(draw_view((rgb.shape[1], rgb.shape[2]), self.recipe, rng))
+        places = [slice(i, i + size) for i in range(0, len(rgbs), size)]
+        return [Batch(rgbs[place], place, labels, views) for place in places]
 
     def __iter__(self) -> Iterator[Batch]:
         epoch = self.epoch()
         chosen = self.chosen(epoch)
-        jobs = [(step, part) for step in range(self.steps) for part in range(self.recipe.accumulate)]
         with ThreadPoolExecutor(READERS) as pool:
 
-            def submit(step: int, part: int) -> Future[Batch]:
-                return pool.submit(self._assemble, epoch, step, part, chosen[step])
+            def submit(step: int) -> Future[List[Batch]]:
+                return pool.submit(self._assemble, epoch, step, chosen[step])
 
-            ahead = [submit(*job) for job in jobs[:AHEAD]]
-            for done in range(len(jobs)):
+            ahead = [submit(step) for step in range(min(AHEAD, self.steps))]
+            for step in range(self.steps):
                 asked = time.perf_counter()
-                batch = ahead.pop(0).result()
+                batches = ahead.pop(0).result()
                 self.waited_s += time.perf_counter() - asked
-                if done + AHEAD < len(jobs):
-                    ahead.append(submit(*jobs[done + AHEAD]))
-                yield batch
+                if step + AHEAD < self.steps:
+                    ahead.append(submit(step + AHEAD))
+                yield from batches
+
+
+def memory_limit(device: torch.device) -> int:
+    """Bytes of ``device`` that a dataset may be held in."""
+    if device.type == 'cuda':
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free * GPU_SHARE)
+    return MEMORY_LIMIT

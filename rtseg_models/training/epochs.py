@@ -8,21 +8,17 @@ import io
 import os
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Sequence, Union
+from typing import Any, Callable, Dict, Union
 
 import lightning
 import numpy as np
 import torch
-import torch.nn.functional as F
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from ..datasets.sample import Dataset, Sample
 from ..errors import RtsegError
-from ..metrics import ConfusionMatrix
-from ..networks.prediction import Prediction
-from .losses import over_processes
-from .module import SegmentationModule
+from .batches import Frames
+from .module import TrainingModule
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -59,18 +55,18 @@ class EpochEnd(Checkpoint):
     Lightning calls callbacks of this kind last, when all of the epoch is done.
     """
 
-    def __init__(self, checkpoint: Path, val: Union[Sequence[Sample], Dataset], log: Callable[[str], None]) -> None:
+    def __init__(self, checkpoint: Path, val: Frames, log: Callable[[str], None]) -> None:
         self.checkpoint, self.val, self.log_line = checkpoint, val, log
         self.started = 0.0
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        assert isinstance(pl_module, SegmentationModule)
+        assert isinstance(pl_module, TrainingModule)
         self.started = time.perf_counter()
         pl_module.batches.waited_s = pl_module.augment_s = 0.0
         pl_module.losses = []
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        assert isinstance(pl_module, SegmentationModule)
+        assert isinstance(pl_module, TrainingModule)
         module, recipe = pl_module, pl_module.recipe
         took = time.perf_counter() - self.started
         epoch = trainer.current_epoch + 1
@@ -81,33 +77,13 @@ class EpochEnd(Checkpoint):
             f'{100 * waiting:.1f} % waiting for data, {100 * augmenting:.0f} % augmenting'
         )
         if recipe.validate_every and len(self.val) and (epoch % recipe.validate_every == 0 or epoch == recipe.epochs):
-            entry['val_miou'] = validation_miou(module, self.val, trainer.global_rank, trainer.world_size)
-            line += f'  val mIoU {entry["val_miou"]:.4f}'
+            figures = module.measure(self.val, trainer.global_rank, trainer.world_size)
+            entry.update(figures)
+            line += ''.join(f'  {name} {value:.4f}' for name, value in figures.items())
             if trainer.logger is not None:
-                trainer.logger.log_metrics({'val_miou': entry['val_miou']}, trainer.global_step)
+                trainer.logger.log_metrics(figures, trainer.global_step)
         module.minutes += (time.perf_counter() - self.started) / 60
         module.history.append(entry)
         trainer.save_checkpoint(self.checkpoint)
         if trainer.is_global_zero:
             self.log_line(line)
-
-
-@torch.no_grad()
-def validation_miou(
-    module: SegmentationModule, samples: Union[Sequence[Sample], Dataset], process: int = 0, processes: int = 1
-) -> float:
-    """Mean IoU of the averaged weights at the labels' size, each process measuring its share: a figure for the curves.
-
-    The figure of a bundle comes from the Pipeline.
-    """
-    predict = Prediction(module.average, 'probabilities')
-    matrix = ConfusionMatrix(len(module.classes), module.classes.ignore_id)
-    for index in range(process, len(samples), processes):
-        _, rgb, label = samples[index]
-        x = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None].to(module.device).float()
-        x = F.interpolate(x, module.recipe.input_size, mode='bilinear', align_corners=False)
-        scores = predict(module.deployed.normalise(x))
-        scores = F.interpolate(scores, label.shape, mode='bilinear', align_corners=False)
-        matrix.update(label, scores[0].argmax(0).to('cpu', torch.uint8).numpy())
-    matrix.counts = over_processes(torch.from_numpy(matrix.counts).to(module.device)).cpu().numpy()
-    return matrix.miou()

@@ -11,7 +11,7 @@ import platform
 import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import lightning
 import numpy as np
@@ -28,7 +28,8 @@ from .batches import Batches, Frames
 from .checkpoint import read_checkpoint
 from .epochs import AtomicCheckpoints, EpochEnd
 from .losses import class_weights
-from .module import SegmentationModule
+from .module import SegmentationModule, TrainingModule
+from .pretraining import ClassificationModule, learns_images, load_encoder, load_pretrained
 from .recipe import Recipe
 
 PRECISIONS = {'fp32': '32-true', 'bf16': 'bf16-mixed', 'fp16': '16-mixed'}
@@ -36,7 +37,9 @@ PRECISIONS = {'fp32': '32-true', 'bf16': 'bf16-mixed', 'fp16': '16-mixed'}
 
 @dataclass(frozen=True)
 class Data:
-    """What a run learns from: a checked dataset, its pixels per class (C,), rendered frames; ``val`` for the curves."""
+    """What a run learns from: a checked dataset, its pixels (or classified images) per class (C,), rendered frames;
+    ``val`` for the curves.
+    """
 
     train: Dataset
     counts: np.ndarray
@@ -60,6 +63,8 @@ def train(
     data: Data,
     out: Path,
     *,
+    images: Optional[Data] = None,
+    pretrained: Optional[Path] = None,
     start_from: Optional[Path] = None,
     resume: bool = False,
     log: Callable[[str], None] = print,
@@ -67,55 +72,93 @@ def train(
 ) -> Path:
     """Train every stage of the recipe and return the last checkpoint, ``out/last.pt``.
 
-    ``start_from`` is a checkpoint whose averaged weights the first stage begins with. ``resume`` goes on after the last
-    finished epoch; without it, RtsegError where the folder holds a checkpoint. NonFiniteLoss keeps the last checkpoint.
+    A pre-training learns from ``images``, or ``pretrained`` (see ``load_pretrained``) takes its place;
+    ConfigurationError where there is neither. ``start_from`` is a checkpoint whose averaged weights the first stage
+    begins with. ``resume`` goes on after the last finished epoch; without it, RtsegError where the folder holds a
+    checkpoint. NonFiniteLoss keeps the last checkpoint.
     """
-    finals = [out / name / 'last.pt' for name, _ in recipe.stages()]
-    there = [p for p in finals if p.exists()]
+    stages = recipe.stages()
+    handovers = [*(stage.handover for stage in recipe.before), '']
+    begin: Optional[Origin] = Origin(start_from, 'weights') if start_from else None
+    if learns_images(stages[0][1]):
+        if pretrained is not None:
+            stages, handovers, begin = stages[1:], handovers[1:], Origin(pretrained, 'pretrained')
+        elif images is None:
+            raise ConfigurationError(f'{recipe.name} begins with a pre-training and was given no images for it')
+    there = [out / name / 'last.pt' for name, _ in stages if (out / name / 'last.pt').exists()]
     if there and not resume:
         raise RtsegError(f'{there[0]} exists already; resume the run or choose another folder')
     out.mkdir(parents=True, exist_ok=True)
-    device = training_device()
-    _log_plan(recipe, device, log)
-    frames, street = Frames(data.train, device), Frames(data.street, device)
-    before: Optional[Path] = start_from
-    handover = 'weights'
-    for (name, stage), checkpoint, handing in zip(recipe.stages(), finals, [*(s.handover for s in recipe.before), '']):
+    _log_plan(recipe, training_device(), log)
+    sources: Optional[Sources] = None
+    for (name, stage), handover in zip(stages, handovers):
         if name:
             log(f'stage {name}')
+        checkpoint = out / name / 'last.pt'
         if not checkpoint.exists() or read_checkpoint(checkpoint)['epoch'] < stage.epochs:
-            _train_stage(stage, data, (frames, street), checkpoint, before, handover, log, callbacks)
-        before, handover = checkpoint, handing
-    return finals[-1]
+            learnt = images if images is not None and learns_images(stage) else data
+            if sources is None or sources.data is not learnt:
+                sources = Sources.of(learnt, stage)
+            _train_stage(stage, sources, checkpoint, begin, log, callbacks)
+        begin = Origin(checkpoint, handover)
+    return out / 'last.pt'
+
+
+class Origin(NamedTuple):
+    """Where a stage's first weights come from: a file, and what is taken over from it."""
+
+    path: Path
+    handover: str
+
+
+class Sources(NamedTuple):
+    """Data with its samples as tensors."""
+
+    data: Data
+    train: Frames
+    street: Frames
+    val: Frames
+
+    @classmethod
+    def of(cls, data: Data, recipe: Recipe) -> Sources:
+        """Training samples on the device, validation samples on the host."""
+        device = training_device()
+        val = data.val if recipe.validate_every else ()
+        return cls(data, Frames(data.train, device), Frames(data.street, device), Frames(val, torch.device('cpu')))
 
 
 def _train_stage(
     recipe: Recipe,
-    data: Data,
-    frames: Sequence[Frames],
+    sources: Sources,
     checkpoint: Path,
-    before: Optional[Path],
-    handover: str,
+    begin: Optional[Origin],
     log: Callable[[str], None],
     callbacks: Sequence[lightning.Callback],
 ) -> None:
-    place, classes = world(), data.train.class_set
+    place, classes = world(), sources.data.train.class_set
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     network = build_network(recipe.network, len(classes), aux=True, **recipe.network_args)
     lineage: List[str] = []
-    if before is not None:
-        parent = read_checkpoint(before)
-        network = take_over(network, recipe, parent, handover)
-        lineage = [*parent['lineage'], f'{json.loads(parent["recipe"])["name"]}, {parent["epoch"]} epochs']
+    if begin is not None:
+        network, lineage = begun(network, recipe, begin)
     trainer: Optional[lightning.Trainer] = None
     batches = Batches(
-        frames[0], frames[1], recipe, lambda: trainer.current_epoch if trainer else 0, place['rank'], place['size']
+        sources.train,
+        sources.street,
+        recipe,
+        lambda: trainer.current_epoch if trainer else 0,
+        place['rank'],
+        place['size'],
     )
-    weights = class_weights(data.counts, recipe.class_weight_c)
     facts = {'hardware': hardware(recipe), 'lineage': lineage, 'trained_on': list(recipe.splits)}
-    module = SegmentationModule(network.train(), recipe, classes, weights, batches, facts)
-    trainer = _trainer(recipe, checkpoint.parent, [EpochEnd(checkpoint, data.val, log), *callbacks])
+    module: TrainingModule
+    if learns_images(recipe):
+        module = ClassificationModule(network.train(), recipe, classes, batches, facts)
+    else:
+        weights = class_weights(sources.data.counts, recipe.class_weight_c)
+        module = SegmentationModule(network.train(), recipe, classes, weights, batches, facts)
+    trainer = _trainer(recipe, checkpoint.parent, [EpochEnd(checkpoint, sources.val, log), *callbacks])
     resumed = checkpoint if checkpoint.exists() else None
     if resumed is not None:
         _check_same_run(recipe, resumed)
@@ -146,7 +189,7 @@ def _trainer(recipe: Recipe, folder: Path, callbacks: Sequence[lightning.Callbac
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
-        log_every_n_steps=10,
+        benchmark=gpu,  # inputs keep their size: let cuDNN choose by measuring
     )
     return trainer
 
@@ -169,6 +212,15 @@ def hardware(recipe: Recipe) -> str:
     return f'{name}, {recipe.precision}' + (f', {size} processes' if size > 1 else '')
 
 
+def begun(network: nn.Module, recipe: Recipe, begin: Origin) -> Tuple[nn.Module, List[str]]:
+    """``network`` with the weights that its stage begins with, and the lineage of these."""
+    if begin.handover == 'pretrained':
+        return network, [load_pretrained(network, begin.path)]
+    parent = read_checkpoint(begin.path)
+    lineage = [*parent['lineage'], f'{json.loads(parent["recipe"])["name"]}, {parent["epoch"]} epochs']
+    return take_over(network, recipe, parent, begin.handover), lineage
+
+
 def take_over(network: nn.Module, recipe: Recipe, parent: Dict[str, Any], handover: str) -> nn.Module:
     """``network`` with what it inherits of a checkpoint: all weights, an encoder, or the survivors of pruning.
 
@@ -176,6 +228,9 @@ def take_over(network: nn.Module, recipe: Recipe, parent: Dict[str, Any], handov
     """
     before = json.loads(parent['recipe'])
     weights: Dict[str, Tensor] = parent['ema']
+    if handover == 'encoder':
+        load_encoder(network, parent)
+        return network
     try:
         if handover == 'prune':
             classes = len(parent['class_set'].names)
@@ -183,10 +238,7 @@ def take_over(network: nn.Module, recipe: Recipe, parent: Dict[str, Any], handov
             assert isinstance(wide, ContextNet)
             wide.load_state_dict(weights)
             return prune(wide, float(recipe.network_args.get('width', 1.0)))
-        if handover == 'encoder':
-            network.load_encoder(weights)  # type: ignore[operator]
-        else:
-            network.load_state_dict(weights)
+        network.load_state_dict(weights)
     except RuntimeError as error:
         raise ConfigurationError(
             f'a checkpoint of {before["network"]} does not fit {recipe.network}: {str(error).splitlines()[-1].strip()}'

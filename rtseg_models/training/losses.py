@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Optional
 
 import numpy as np
 import torch
@@ -34,37 +34,50 @@ def over_processes(value: Tensor) -> Tensor:
     return total
 
 
-def _sum_and_count(
-    logits: Tensor, labels: Tensor, weights: Tensor, ignore_id: int, hard_only: bool
-) -> Tuple[Tensor, Tensor]:
-    """Sum of the weighted entropies and of the weights over this process's pixels."""
-    logits = resize(logits.float(), (int(labels.shape[-2]), int(labels.shape[-1])))
+def pixel_weights(labels: Tensor, weights: Tensor, ignore_id: int) -> Tensor:
+    """The weight of each pixel's class, 0 where no class is labelled; the shape of ``labels``."""
     labelled = labels != ignore_id
-    weight = torch.where(labelled, weights[torch.where(labelled, labels, 0)], 0.0)
-    entropy = F.cross_entropy(logits, torch.where(labelled, labels, 0), reduction='none')
-    if hard_only:
-        given = torch.where(labelled, torch.exp(-entropy.detach()), 2.0).flatten()  # 2: never hard
-        least = max(1, min(int(given.numel() * OHEM_SHARE), int(labelled.sum())))
-        bound = torch.kthvalue(given.cpu(), least).values.to(given.device).clamp(min=OHEM_PROBABILITY)
-        weight = weight * (given <= bound).view_as(weight)
-    return (entropy * weight).sum(), weight.sum()
+    return torch.where(labelled, weights[torch.where(labelled, labels, 0)], 0.0)
+
+
+def _hard(entropy: Tensor, labelled: Tensor) -> Tensor:
+    """Whether each labelled pixel is among the hard ones; unlabelled pixels are undecided."""
+    given = torch.where(labelled, torch.exp(-entropy), 2.0)  # 2: after all labelled ones
+    least = max(1, int(given.numel() * OHEM_SHARE))
+    bound = torch.kthvalue(given.flatten(), least).values.clamp(min=OHEM_PROBABILITY)
+    return given <= bound
 
 
 def segmentation_loss(
-    network: nn.Module, x: Tensor, labels: Tensor, weights: Tensor, ignore_id: int, hard_only: bool = False
+    network: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    weights: Tensor,
+    ignore_id: int,
+    *,
+    hard_only: bool = False,
+    divisor: Optional[Tensor] = None,
 ) -> Tensor:
     """Weighted cross-entropy of logits resized to the labels' size (N,h,w), plus the auxiliary heads' at their weight.
 
-    The sum over this process's pixels is divided by the number of labelled pixels of all processes (each counted with
-    its class's weight) and multiplied by the number of processes: averaging the gradients over processes, which
-    distributed data parallel does, then gives the gradient of the mean over the whole batch. Zero where no pixel is
-    labelled.
+    The sum over this process's pixels is divided by ``divisor``, by default the number of labelled pixels of all
+    processes (each counted with its class's weight), and multiplied by the number of processes: averaging the gradients
+    over processes, which distributed data parallel does, then gives the gradient of the mean over the whole batch.
+    With ``hard_only`` each head's hard pixels are chosen and counted in this pass. Zero where no pixel is labelled.
     """
     processes = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    labelled = labels != ignore_id
+    targets = torch.where(labelled, labels, 0)
+    weight = pixel_weights(labels, weights, ignore_id)
+    total = over_processes(weight.sum()) if divisor is None else divisor
 
     def entropy(logits: Tensor) -> Tensor:
-        total, count = _sum_and_count(logits, labels, weights, ignore_id, hard_only)
-        return total * processes / over_processes(count).clamp(min=1e-6)
+        logits = resize(logits.float(), (int(labels.shape[-2]), int(labels.shape[-1])))
+        each = F.cross_entropy(logits, targets, reduction='none')
+        if not hard_only:
+            return (each * weight).sum() * processes / total.clamp(min=1e-6)
+        chosen = weight * _hard(each.detach(), labelled)
+        return (each * chosen).sum() * processes / over_processes(chosen.sum()).clamp(min=1e-6)
 
     if not hasattr(network, 'aux_heads'):
         return entropy(network(x))

@@ -15,8 +15,8 @@ STAGNANT = 1e-3  # a training error within this share of the best is no better
 
 
 def parameter_groups(network: nn.Module, weight_decay: float, decay_on: str) -> List[Dict[str, Any]]:
-    """Weight decay on all parameters, or on dense convolutions only: not on depthwise ones (ContextNet, section 3;
-    Fast-SCNN, section 4.1), norms and biases.
+    """Weight decay on all parameters, or on dense convolutions only: not on depthwise ones (ContextNet and
+    Fast-SCNN, sections 3.1), norms and biases.
     """
     decayed: List[nn.Parameter] = []
     free: List[nn.Parameter] = []

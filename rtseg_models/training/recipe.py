@@ -24,7 +24,9 @@ CHOICES = {
 class Stage:
     """A training that precedes the recipe's own: fields of the recipe that differ, and what the next stage takes over.
 
-    ``handover`` 'encoder': the next network's ``load_encoder``; 'prune': ContextNet's filters at the next width.
+    ``handover`` 'encoder': the next network's ``load_encoder``; 'prune': ContextNet's filters at the next width;
+    'weights': all of them, such as those of a training on smaller crops. A stage whose network is one of
+    ``networks.CLASSIFIERS`` learns from classified images.
     """
 
     name: str

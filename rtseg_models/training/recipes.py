@@ -17,11 +17,42 @@ CITYSCAPES_SIZE = (1024, 2048)
 HALF_SIZE = (512, 1024)
 CAMVID_SIZE = (360, 480)
 
+IMAGENET = {
+    'dataset': 'images',
+    'input_size': (256, 256),
+    'crop': (224, 224),
+    'label_scale': 1.0,
+    'scale': (1.0, 1.875),
+    'scales': (),
+    'rotation': 0.0,
+    'shift': 0,
+    'epochs': 90,
+    'batch': 256,
+    'accumulate': 1,
+    'optimiser': 'sgd',
+    'lr': 0.1,
+    'weight_decay': 1e-4,
+    'decay_on': 'all',
+    'schedule': 'step',
+    'factor': 0.1,
+    'patience': 30,
+    'warmup_steps': 0,
+}
+"""Pre-training on ImageNet. The papers say that they do it, not how: batch, rate, decay, crop and scale are those of
+Deep Residual Learning (He et al., 2016), section 3.4; chosen: 90 epochs, images stretched to a square."""
+
+
+def _pretrained(paper: Recipe, source: str) -> Recipe:
+    """The recipe behind a pre-training of its encoder on ImageNet."""
+    stage = Stage('imagenet', {**IMAGENET, 'network': f'{paper.network}_classifier'}, 'encoder')
+    return replace(paper, name=f'{paper.name}-imagenet', source=source, before=(stage,))
+
+
 CONTEXTNET = Recipe(
     name='contextnet-cityscapes',
     network='contextnet',
     dataset='cityscapes',
-    source='ContextNet, sections 3.1 and 4 (chosen: batch 16, crop, weight decay 4e-5, epochs after each pruning)',
+    source='ContextNet, sections 3.1 and 3.2.2 (chosen: batch 16, crop, weight decay 4e-5, epochs after each pruning)',
     before=(
         Stage('width_2', {'network_args': {'width': 2.0}}, 'prune'),
         Stage('width_1.5', {'network_args': {'width': 1.5}, 'epochs': 250}, 'prune'),
@@ -45,7 +76,7 @@ FAST_SCNN = Recipe(
     name='fast_scnn-cityscapes',
     network='fast_scnn',
     dataset='cityscapes',
-    source='Fast-SCNN, section 4.1 (chosen: crop, strengths of colour changes)',
+    source='Fast-SCNN, section 3.1 (chosen: crop, strengths of colour changes)',
     input_size=CITYSCAPES_SIZE,
     crop=CITYSCAPES_SIZE,
     scale=(0.5, 2.0),
@@ -57,7 +88,9 @@ FARSEE_NET = Recipe(
     name='farsee_net-cityscapes',
     network='farsee_net',
     dataset='cityscapes',
-    source='FarSee-Net, section IV.B: 512x1024 images against 1024x2048 labels (chosen: weight decay 4e-5, crop)',
+    source='FarSee-Net, section IV.B: 512x1024 images against 1024x2048 labels, ResNet-18 pre-trained on ImageNet '
+    '(chosen: weight decay 4e-5, crop, the pre-training)',
+    before=(Stage('imagenet', {**IMAGENET, 'network': 'farsee_net_classifier', 'cast': 0.0}, 'encoder'),),
     input_size=HALF_SIZE,
     crop=HALF_SIZE,
     label_scale=2.0,
@@ -148,7 +181,7 @@ def _on_camvid(paper: Recipe) -> Recipe:
 
 DABNET_CAMVID = replace(
     _on_camvid(DABNET),
-    source="DABNet, section 4.4: Adam 1e-3, weight decay 2e-4, batch 16, class weights, as in the authors' code",
+    source="DABNet, section 4.3: Adam 1e-3, weight decay 2e-4, batch 16, class weights, as in the authors' code",
     batch=16,
     optimiser='adam',
     lr=1e-3,
@@ -213,9 +246,15 @@ def _tuned() -> Tuple[Recipe, ...]:
 
 def _all() -> List[Recipe]:
     coarse = replace(FAST_SCNN, name='fast_scnn-cityscapes-coarse', dataset='cityscapes_coarse')
-    coarse = replace(coarse, source=f'{FAST_SCNN.source}; with the 20,000 coarse images, section 4.3')
+    coarse = replace(coarse, source=f'{FAST_SCNN.source}; with the 20,000 coarse images, section 3.4')
+    images = 'pre-trained on ImageNet'
+    pretrained = [
+        _pretrained(FAST_SCNN, f'{FAST_SCNN.source}; {images}, section 3.4'),
+        _pretrained(coarse, f'{coarse.source}; {images}'),
+        _pretrained(ERFNET, f"{ERFNET.source}; encoder {images} in place of stage 1, as in the authors' code"),
+    ]
     on_camvid = [DABNET_CAMVID if p is DABNET else _on_camvid(p) for p in PAPERS]
-    return [*PAPERS, coarse, *on_camvid, *_tuned()]
+    return [*PAPERS, coarse, *pretrained, *on_camvid, *_tuned()]
 
 
 RECIPES: Dict[str, Recipe] = {r.name: r for r in _all()}

@@ -37,28 +37,31 @@ def write_configuration(recipe: Recipe, classes: ClassSet, counts: np.ndarray, s
 
 
 def write_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], title: str, out: Path) -> Path:
-    """``out/curves.png``: loss, learning rate and val mIoU over all stages' epochs, a line where a stage ends."""
+    """``out/curves.png``: loss, rate and the figure on val over all stages' epochs, a line where a stage ends."""
     from matplotlib.figure import Figure  # the only place of training that draws
 
     figure = Figure(figsize=(8, 7), layout='constrained')
-    loss, rate, miou = figure.subplots(3, 1, sharex=True)
+    loss, rate, figure_on_val = figure.subplots(3, 1, sharex=True)
     start = 0
     for name, history in histories.items():
         epochs = [start + h['epoch'] for h in history]
         loss.plot(epochs, [h['loss'] for h in history], label=name or 'final')
         rate.plot(epochs, [h['lr'] for h in history])
-        measured = [(e, h['val_miou']) for e, h in zip(epochs, history) if 'val_miou' in h]
-        miou.plot([m[0] for m in measured], [m[1] for m in measured], marker='.')
+        for key, style in (('val_miou', '.'), ('val_top1', 'x')):
+            measured = [(e, h[key]) for e, h in zip(epochs, history) if key in h]
+            if measured:
+                figure_on_val.plot(*zip(*measured), marker=style)
         start += len(history)
-        for axis in (loss, rate, miou):
+        for axis in (loss, rate, figure_on_val):
             axis.axvline(start, color='0.8', linewidth=0.8)
-    for axis, label in ((loss, 'training loss'), (rate, 'learning rate'), (miou, 'mIoU on val')):
+    scores = 'mIoU (x: top-1) on val' if any('val_top1' in h for s in histories.values() for h in s) else 'mIoU on val'
+    for axis, label in ((loss, 'training loss'), (rate, 'learning rate'), (figure_on_val, scores)):
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
     loss.set_yscale('log')
     if len(histories) > 1:
         loss.legend()
-    miou.set_xlabel('epoch')
+    figure_on_val.set_xlabel('epoch')
     figure.suptitle(title)
     path = out / 'curves.png'
     figure.savefig(path, dpi=110)

@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Tuple
+from typing import List, Tuple
 
 import numpy as np
 import pytest
 import torch
 from rendered import PLAIN, TINY
 
-from rtseg_models.training.augment import apply_views, draw_view, label_size
+from rtseg_models.training.augment import View, draw_view, label_size, view_images, view_labels
 from rtseg_models.training.recipe import Recipe
 
 IGNORE = 11
@@ -27,10 +27,16 @@ def blocks(height: int = 80, width: int = 112) -> Tuple[torch.Tensor, torch.Tens
     return torch.from_numpy(rgb), torch.from_numpy(label)
 
 
+def seen(
+    rgbs: List[torch.Tensor], labels: List[torch.Tensor], drawn: List[View], recipe: Recipe
+) -> Tuple[torch.Tensor, torch.Tensor]:
+    return view_images(rgbs, drawn, recipe), view_labels(labels, drawn, recipe, IGNORE)
+
+
 def views(recipe: Recipe, count: int, size: Tuple[int, int] = (80, 112)) -> Tuple[torch.Tensor, torch.Tensor]:
     rgb, label = blocks(*size)
     drawn = [draw_view(size, recipe, np.random.default_rng((recipe.seed, 0, 0, slot))) for slot in range(count)]
-    return apply_views([rgb] * count, [label] * count, drawn, recipe, IGNORE)
+    return seen([rgb] * count, [label] * count, drawn, recipe)
 
 
 def test_a_view_depends_on_its_seed_alone() -> None:
@@ -48,7 +54,7 @@ def test_a_view_does_not_depend_on_its_neighbours() -> None:
     for i in range(4):
         rgb, label = blocks()
         drawn = draw_view((80, 112), TINY, np.random.default_rng((TINY.seed, 0, 0, i)))
-        alone = apply_views([rgb], [label], [drawn], TINY, IGNORE)
+        alone = seen([rgb], [label], [drawn], TINY)
         together = views(TINY, 4)
         assert torch.allclose(alone[0][0], together[0][i], atol=1e-3)
         assert torch.equal(alone[1][0], together[1][i])
@@ -109,3 +115,13 @@ def test_each_colour_change_changes_colours_only(change: str) -> None:
     assert torch.equal(labels, same)
     assert float((plain - changed).abs().mean()) > 0.2
     assert float(changed.min()) >= 0 and float(changed.max()) <= 255
+
+
+def test_sources_of_several_sizes_keep_their_order() -> None:
+    sizes = [(80, 112), (64, 96), (80, 112)]
+    sources = [blocks(*size) for size in sizes]
+    drawn = [draw_view(size, TINY, np.random.default_rng(i)) for i, size in enumerate(sizes)]
+    crops, labels = seen([r for r, _ in sources], [i for _, i in sources], drawn, TINY)
+    for (rgb, label), view, crop, ids in zip(sources, drawn, crops, labels):
+        alone = seen([rgb], [label], [view], TINY)
+        assert torch.allclose(alone[0][0], crop, atol=1e-3) and torch.equal(alone[1][0], ids)

@@ -8,7 +8,7 @@ import json
 import resource
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Iterator, List
+from typing import List
 
 import pytest
 import torch
@@ -28,15 +28,6 @@ from rtseg_models.training.module import NonFiniteLoss
 from rtseg_models.training.recipe import Stage
 
 ONE = replace(TINY, epochs=1, batch=4, precision='fp32')
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Images this small are done sooner without a second thread to wait for."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope='module')

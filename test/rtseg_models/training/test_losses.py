@@ -62,7 +62,7 @@ def test_nothing_labelled_is_zero_and_finite(case: tuple[torch.Tensor, ...]) -> 
     logits, labels, weights = case
     network = Fixed(logits)
     for hard_only in (False, True):
-        loss = segmentation_loss(network, logits, torch.full_like(labels, 5), weights, 5, hard_only)
+        loss = segmentation_loss(network, logits, torch.full_like(labels, 5), weights, 5, hard_only=hard_only)
         loss.backward()
         assert float(loss.detach()) == 0.0 and torch.isfinite(network.logits.grad).all()
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import List
+from typing import Dict, List, Tuple
 
 import pytest
 import torch
@@ -36,22 +36,38 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(arguments: List[str]) -> None:
+def run(arguments: List[str]) -> str:
     done = subprocess.run([sys.executable, *arguments], env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout
 
 
-def test_two_processes_give_the_gradients_of_one(street: Path, tmp_path: Path) -> None:
-    for name, launcher in (('one', []), ('two', TORCHRUN)):
-        (tmp_path / name).mkdir()
-        run([*launcher, str(WORKER), 'gradients', str(street), str(tmp_path / name)])
-    one = torch.load(tmp_path / 'one' / 'gradients.pt', weights_only=True)
-    two = torch.load(tmp_path / 'two' / 'gradients.pt', weights_only=True)
-    assert one.keys() == two.keys() and len(one) > 100
-    for name, gradient in one.items():
+def gradients(launcher: List[str], street: Path, out: Path, passes: int) -> Tuple[Dict[str, torch.Tensor], str]:
+    """The first step's gradients, and what was printed."""
+    out.mkdir()
+    said = run([*launcher, str(WORKER), 'gradients', str(street), str(out), str(passes)])
+    return torch.load(out / 'gradients.pt', weights_only=True), said
+
+
+@pytest.fixture(scope='module')
+def whole_step(street: Path, tmp_path_factory: pytest.TempPathFactory) -> Dict[str, torch.Tensor]:
+    """The gradients of one process in one pass."""
+    found, _ = gradients([], street, tmp_path_factory.mktemp('gradients') / 'one', 1)
+    assert len(found) > 100
+    return found
+
+
+@pytest.mark.parametrize('launcher,passes', [(TORCHRUN, 1), ([], 2), (TORCHRUN, 2)])
+def test_any_spreading_of_a_step_gives_its_gradients(
+    launcher: List[str], passes: int, whole_step: Dict[str, torch.Tensor], street: Path, tmp_path: Path
+) -> None:
+    spread, said = gradients(launcher, street, tmp_path / 'spread', passes)
+    assert ('batch norm statistics are separate in each of the processes' in said) == bool(launcher)
+    assert spread.keys() == whole_step.keys()
+    for name, gradient in whole_step.items():
         scale = float(gradient.norm())
         assert scale > 0, name
-        assert float((two[name] - gradient).norm()) <= 1e-5 * scale, name
+        assert float((spread[name] - gradient).norm()) <= 1e-5 * scale, name
 
 
 def test_a_killed_run_resumes_to_the_same_bits(street: Path, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A training process for the tests: ``worker.py gradients ROOT OUT`` or ``worker.py run ROOT OUT EPOCHS``.
+"""A training process for the tests: ``worker.py gradients ROOT OUT PASSES`` or ``worker.py run ROOT OUT EPOCHS``.
 
-'gradients' takes one step with batch norm on running statistics and no random change, and saves the gradients;
+'gradients' takes one step, in PASSES forward passes, with batch norm on running statistics and no random change, and
+saves the gradients;
 'run' trains the tiny recipe, resuming where it can.
 """
 
@@ -41,7 +42,7 @@ def main() -> None:
     opened, counts = open_checked('camvid', root, ['train'])
     data = Data(opened['train'], counts['train'])
     if what == 'gradients':
-        recipe = replace(PLAIN, epochs=1, batch=8)
+        recipe = replace(PLAIN, epochs=1, batch=8, accumulate=int(sys.argv[4]))
         train(recipe, data, out / 'run', callbacks=[KeepGradients(out / 'gradients.pt')])
     else:
         train(replace(TINY, epochs=int(sys.argv[4])), data, out, resume=True, log=lambda line: print(line, flush=True))

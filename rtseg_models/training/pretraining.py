@@ -1,0 +1,81 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Learning from classified images, such as ImageNet's, before learning from labelled pixels."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any, Dict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import BundleError, ConfigurationError
+from ..networks import CLASSIFIERS
+from .batches import Batch, Frames
+from .checkpoint import read_checkpoint
+from .losses import over_processes
+from .module import TrainingModule
+from .recipe import Recipe
+
+
+def learns_images(recipe: Recipe) -> bool:
+    """Whether the recipe trains a classifier of whole images."""
+    return recipe.network in CLASSIFIERS
+
+
+class ClassificationModule(TrainingModule):
+    """Learns the classes of whole images by their cross-entropy."""
+
+    def loss(self, batch: Batch, batch_idx: int) -> Tensor:
+        started = time.perf_counter()
+        with torch.autocast(self.device.type, enabled=False), torch.no_grad():
+            x = self.crops(batch)
+            labels = torch.stack(batch.labels[batch.place])
+        self.augment_s += time.perf_counter() - started
+        return F.cross_entropy(self.network(x).float(), labels)
+
+    @torch.no_grad()
+    def measure(self, val: Frames, process: int, processes: int) -> Dict[str, float]:
+        """Share of images whose class comes first, from the middle of the image at the recipe's input size."""
+        height, width = self.recipe.crop
+        top, left = ((size - crop) // 2 for size, crop in zip(self.recipe.input_size, self.recipe.crop))
+        right = torch.zeros((), dtype=torch.int64, device=self.device)
+        for index in range(process, len(val), processes):
+            rgb, label = val[index]
+            x = F.interpolate(
+                rgb[None].to(self.device).float(), self.recipe.input_size, mode='bilinear', align_corners=False
+            )
+            scores = self.average(self.deployed.normalise(x[..., top : top + height, left : left + width]))
+            right += scores[0].argmax() == label.to(self.device)
+        return {'val_top1': float(over_processes(right)) / len(val)}
+
+
+def load_pretrained(network: nn.Module, path: Path) -> str:
+    """Load what was learnt from images into ``network``; returns a line for its lineage.
+
+    ``path`` is the checkpoint of a pre-training, or the weights of FarSee-Net's front-end in torchvision's naming.
+    NotFound or BundleError where it cannot be read; ConfigurationError where it does not fit.
+    """
+    try:
+        parent = read_checkpoint(path)
+    except BundleError:
+        if not hasattr(network, 'load_frontend'):
+            raise
+        network.load_frontend(path)  # type: ignore[operator]
+        return f'front-end {path.name}'
+    load_encoder(network, parent)
+    return f'{json.loads(parent["recipe"])["network"]}, {parent["epoch"]} epochs'
+
+
+def load_encoder(network: nn.Module, parent: Dict[str, Any]) -> None:
+    """Give ``network`` the encoder of an earlier stage's checkpoint; ConfigurationError where it does not fit."""
+    before = json.loads(parent['recipe'])['network']
+    try:
+        network.load_encoder(parent['ema'])  # type: ignore[operator]
+    except (AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ConfigurationError(f'a checkpoint of {before} does not fit {type(network).__name__}: {reason}') from error
