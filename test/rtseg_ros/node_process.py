@@ -71,12 +71,18 @@ def environment(**more: str) -> Dict[str, str]:
 
 
 class NodeProcess:
-    """``segmentation_node`` with parameters; its log is in ``log``."""
+    """``segmentation_node`` with parameters, its log in ``log``; ``wrapper`` is a command that ends by running it."""
 
-    def __init__(self, *arguments: str, parameters: Optional[Dict[str, Any]] = None, **variables: str) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        parameters: Optional[Dict[str, Any]] = None,
+        wrapper: Sequence[str] = (),
+        **variables: str,
+    ) -> None:
         assignments = [('-p', f'{name}:={value}') for name, value in (parameters or {}).items()]
         given = [part for pair in assignments for part in pair]
-        command = [sys.executable, '-m', 'rtseg_ros.node.process', *arguments]
+        command = [*wrapper, sys.executable, '-m', 'rtseg_ros.node.process', *arguments]
         if given:
             command += ([] if '--ros-args' in arguments else ['--ros-args']) + given
         self.process = subprocess.Popen(
@@ -108,6 +114,17 @@ class NodeProcess:
             pytest.fail(f'the node did not end within {timeout_s} s; its log:\n{self.log}')
         self._reader.join(5.0)
         return code
+
+    def refused(self, code: int, *told: object) -> None:
+        """Check that the process ends by itself with this exit code and says all of that."""
+        assert self.end() == code, self.log
+        assert 'Traceback' not in self.log, self.log
+        for text in told:
+            assert str(text) in self.log, self.log
+
+    def warning(self, text: str) -> str:
+        """The first line of the log that warns so; empty where none does."""
+        return next((line for line in self.log.splitlines() if '[WARN]' in line and text in line), '')
 
     def close(self) -> None:
         if self.process.poll() is None:
