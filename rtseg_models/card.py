@@ -22,7 +22,9 @@ class Card:
     """Contents of ``card.json``. Sizes are (height, width); ``mean`` and ``std`` are red first, in units of 0..1.
 
     ``agreement`` maps a precision to the share of pixels whose label equals fp32's, measured on a validation set at
-    export. ``origin`` tells how the weights came to be (dataset, protocol, recipe, seed, figures): facts for people.
+    export. ``miou`` maps a split, or ``<split>@<h>x<w>`` for another input size than the card's, to the mean IoU
+    against labels of full size (more in ``export.figures``). ``origin`` tells how the weights came to be (dataset,
+    protocol, recipe, seed, figures): facts for people.
     """
 
     network: str

@@ -13,7 +13,8 @@ from ..bundle import load_bundle
 from ..card import Size
 from ..datasets import DATASETS, open_dataset
 from ..export.bundle_writer import with_sizes
-from ..export.checkpoint import bundle_from_checkpoint, measure
+from ..export.checkpoint import bundle_from_checkpoint
+from ..export.figures import measure, with_figures
 from ..export.int8 import measure_int8, quantise
 from .model_options import SIZE
 from .output import console, progress
@@ -27,14 +28,24 @@ CALIBRATION_IMAGES = 100
 @click.option('--size', 'sizes', multiple=True, type=SIZE, help="Input size beside the recipe's; repeatable.")
 @click.option('--dataset', type=click.Choice(sorted(DATASETS)), help='Measure on the val split of this dataset …')
 @click.option('--root', type=click.Path(path_type=Path), default=Path('.'), help='… which lies in this folder.')
+@click.option('--figures-from', multiple=True, help='Bundle of the same recipe on other splits; repeatable.')
 @click.option('--int8', is_flag=True, help='Also quantise for OpenVINO, calibrated on the train split.')
 def command(
-    checkpoint: Path, out: Path, sizes: Tuple[Size, ...], dataset: Optional[str], root: Path, int8: bool
+    checkpoint: Path,
+    out: Path,
+    sizes: Tuple[Size, ...],
+    dataset: Optional[str],
+    root: Path,
+    figures_from: Tuple[str, ...],
+    int8: bool,
 ) -> None:
     """Write CHECKPOINT (or a bundle folder, to give it more sizes) as a bundle.
 
-    Each graph is checked against eager PyTorch before the folder appears.
+    Each graph is checked against eager PyTorch before the folder appears. --dataset measures every input size.
+    --figures-from adds what other runs of the recipe measured and these weights cannot, such as val where val was
+    trained on; the card tells of each such figure which weights it is of.
     """
+    sources = [load_bundle(source) for source in figures_from]
     if int8 and dataset is None:
         raise click.UsageError('--int8 needs --dataset and --root: quantisation is calibrated and measured on images')
     if checkpoint.is_dir():
@@ -50,5 +61,7 @@ def command(
                 picked = range(0, len(train), max(1, len(train) // CALIBRATION_IMAGES))
                 quantise(bundle, bundle.card.input_size, [train[i].rgb for i in picked])
                 bundle = measure_int8(bundle, val, 'val', advance)
+    if sources:
+        bundle = with_figures(bundle, sources)
     figures = ', '.join(f'mIoU {k} {v:.4f}' for k, v in bundle.card.miou.items())
     console.print(f'{out}: {", ".join(f"{h}x{w}" for h, w in bundle.sizes())} {figures}')

@@ -17,7 +17,8 @@ from ..datasets.check import inspect
 from ..datasets.image_folder import open_images
 from ..datasets.sample import Joined, hold_out
 from ..errors import UsageError
-from ..export.checkpoint import bundle_from_checkpoint, measure
+from ..export.checkpoint import bundle_from_checkpoint
+from ..export.figures import measure
 from ..labels import CAMVID
 from ..training.checkpoint import read_checkpoint
 from ..training.fit import Data, train, world
@@ -120,9 +121,10 @@ def _write_results(recipe: Recipe, checkpoint: Path, measured: Dict[str, Dataset
     for name, data in measured.items():
         with progress(f'measuring {name}') as advance:
             bundle = measure(bundle, data, name, advance)
-    write_class_table(bundle.card.origin['iou'], bundle.card.miou, out)
+    if bundle.card.miou:
+        write_class_table(bundle.card.origin['iou'], bundle.card.miou, out)
     figures = ', '.join(f'{k} {v:.4f}' for k, v in bundle.card.miou.items())
-    console.print(f'{bundle.path}: mIoU {figures}')
+    console.print(f'{bundle.path}: mIoU {figures or "not measured, since all splits were trained on"}')
 
 
 def _bundle(checkpoint: Path, out: Path) -> Bundle:

@@ -1,26 +1,19 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""From a training checkpoint of ours to a bundle with its figures measured."""
+"""From a training checkpoint of ours to a bundle."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-from dataclasses import replace
 from pathlib import Path
-from typing import Callable, Optional, Sequence
+from typing import Sequence
 
-import numpy as np
 import torch
 
-from ..bundle import Bundle, load_bundle
+from ..bundle import Bundle
 from ..card import Card, Size
-from ..datasets.sample import Dataset
-from ..engine import Pipeline
-from ..engine.backends import Options, installed
 from ..errors import BundleError
-from ..evaluation import evaluate
 from ..networks import CLASSIFIERS, build_network, logit_stride
 from ..training.checkpoint import read_checkpoint
 from .bundle_writer import write_bundle
@@ -61,41 +54,6 @@ def bundle_from_checkpoint(path: Path, out: Path, *, sizes: Sequence[Size] = ())
         },
     )
     return write_bundle(network.eval(), card, out, sizes=sizes)
-
-
-def measure(bundle: Bundle, data: Dataset, split: str, progress: Optional[Callable[[int, int], None]] = None) -> Bundle:
-    """Measure IoU, and on ``val`` the agreement of bf16 with fp32, and write both into the card."""
-    pipeline = Pipeline(bundle, options=Options(precision='fp32'))
-    figures = evaluate(pipeline, data, progress)
-    pipeline.close()
-    card = bundle.card
-    iou = {k: None if v is None else round(v, 4) for k, v in figures.to_json()['iou'].items()}
-    card = replace(
-        card,
-        miou={**card.miou, split: round(figures.confusion.miou(), 4)},
-        origin={**card.origin, 'iou': {**card.origin.get('iou', {}), split: iou}},
-    )
-    if split == 'val' and installed('openvino'):
-        card = replace(card, agreement={**card.agreement, 'bf16': round(_agreement(bundle, data, 'bf16'), 5)})
-    return rewrite_card(bundle, card)
-
-
-def rewrite_card(bundle: Bundle, card: Card) -> Bundle:
-    """Replace a bundle's card in one step."""
-    part = bundle.path / 'card.json.part'
-    part.write_text(card.to_json(), encoding='utf-8')
-    os.replace(part, bundle.path / 'card.json')
-    return load_bundle(str(bundle.path))
-
-
-def _agreement(bundle: Bundle, data: Dataset, precision: str) -> float:
-    """Share of pixels whose label in OpenVINO at ``precision`` equals fp32's, over the whole dataset."""
-    exact = Pipeline(bundle, backend='openvino', options=Options(precision='fp32'))
-    reduced = Pipeline(bundle, backend='openvino', options=Options(precision=precision))
-    shares = [np.mean(exact(data[i].rgb).labels == reduced(data[i].rgb).labels) for i in range(len(data))]
-    exact.close()
-    reduced.close()
-    return float(np.mean(shares))
 
 
 def _commit() -> str:

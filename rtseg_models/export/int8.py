@@ -21,7 +21,7 @@ from ..engine.backends.graphs import quantised_graph
 from ..engine.preprocess import stretch
 from ..errors import RtsegError, Unavailable
 from ..evaluation import evaluate
-from .checkpoint import rewrite_card
+from .figures import rewrite_card
 
 
 def quantise(bundle: Bundle, size: Size, images: Sequence[np.ndarray]) -> Path:

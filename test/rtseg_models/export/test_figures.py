@@ -1,0 +1,118 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Figures of a card: measured at every size, never on what was trained on, taken over with where they are from."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Dict
+
+import pytest
+from click.testing import CliRunner
+
+from rtseg_models.bundle import Bundle, load_bundle
+from rtseg_models.cli.export_command import command
+from rtseg_models.datasets.sample import Sample
+from rtseg_models.engine import Pipeline
+from rtseg_models.engine.backends import Options, installed
+from rtseg_models.errors import ConfigurationError
+from rtseg_models.evaluation import evaluate
+from rtseg_models.export.figures import measure, rewrite_card, with_figures
+from rtseg_models.labels import CAMVID
+from rtseg_models.street import Street
+
+
+class Streets:
+    """Two rendered frames of twice the bundle's input size."""
+
+    class_set = CAMVID
+
+    def __init__(self) -> None:
+        self.frames = [Street(seed, height=128, width=192).frame(0) for seed in (41, 42)]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(str(index), self.frames[index].rgb, self.frames[index].label)
+
+
+@pytest.fixture(scope='module')
+def streets() -> Streets:
+    return Streets()
+
+
+def copy(bundle: Bundle, to: Path, origin: Dict[str, Any], **facts: Any) -> Bundle:
+    shutil.copytree(bundle.path, to)
+    found = load_bundle(str(to))
+    return rewrite_card(found, replace(found.card, origin=origin, **facts))
+
+
+def test_every_size_of_the_bundle_is_measured(tiny_bundle: Bundle, streets: Streets, tmp_path: Path) -> None:
+    card = measure(copy(tiny_bundle, tmp_path / 'bundle', {}), streets, 'val').card
+    assert list(card.miou) == list(card.origin['iou']) == ['val', 'val@96x128']
+    for name, size in (('val', (64, 96)), ('val@96x128', (96, 128))):
+        pipeline = Pipeline(tiny_bundle, input_size=size, options=Options(precision='fp32'))
+        assert card.miou[name] == round(evaluate(pipeline, streets).confusion.miou(), 4)
+        pipeline.close()
+    assert set(card.origin['iou']['val']) == set(CAMVID.names)
+
+
+def test_what_was_trained_on_is_not_measured(tiny_bundle: Bundle, streets: Streets, tmp_path: Path) -> None:
+    bundle = copy(tiny_bundle, tmp_path / 'bundle', {'trained_on': ['train', 'val']})
+    card = measure(bundle, streets, 'val').card
+    assert card.miou == {} and ('bf16' in card.agreement) == installed('openvino')
+
+
+RECIPE = {'name': 'tuned', 'lr': 0.01, 'epochs': 9, 'splits': ['train', 'val'], 'hold_out': '', 'seed': 1}
+
+
+@pytest.fixture
+def runs(tiny_bundle: Bundle, tmp_path: Path) -> Dict[str, Bundle]:
+    """What is shipped, the run that chose the recipe, and the run that held a drive out, whose rate was another."""
+    selection = {**RECIPE, 'splits': ['train']}
+    held_out = {**RECIPE, 'splits': ['train'], 'hold_out': '0001TP', 'lr': 0.02}
+    measured = {'val': {'sky': 0.9}}
+    shipped = {'trained_on': ['train', 'val'], 'recipe': RECIPE}
+    chosen = {'trained_on': ['train'], 'recipe': selection, 'epochs': 9, 'seed': 1, 'iou': measured}
+    other = {'trained_on': ['train'], 'recipe': held_out, 'epochs': 9, 'seed': 1, 'iou': {}}
+    return {
+        'shipped': copy(tiny_bundle, tmp_path / 'shipped', shipped),
+        'selection': copy(tiny_bundle, tmp_path / 'selection', chosen, miou={'val': 0.71, 'val@96x128': 0.73}),
+        'held_out': copy(tiny_bundle, tmp_path / 'held_out', other, miou={'val': 0.69, 'held_out_drive': 0.61}),
+    }
+
+
+def test_figures_are_taken_over_with_their_origin(runs: Dict[str, Bundle]) -> None:
+    card = with_figures(runs['shipped'], [runs['selection'], runs['held_out']]).card
+    assert card.miou == {'val': 0.71, 'val@96x128': 0.73, 'held_out_drive': 0.61}
+    assert card.origin['iou'] == {'val': {'sky': 0.9}} and card.origin['trained_on'] == ['train', 'val']
+    told = card.origin['figures']
+    assert set(told) == set(card.miou)
+    assert told['val']['weights_sha256'] == runs['selection'].card.weights_sha256
+    assert told['val']['trained_on'] == ['train'] and told['val']['other_settings'] == {}
+    assert told['held_out_drive']['hold_out'] == '0001TP'
+    assert told['held_out_drive']['other_settings'] == {'lr': 0.02}
+
+
+def test_own_figures_stay_and_second_hand_ones_are_not_passed_on(runs: Dict[str, Bundle]) -> None:
+    second_hand = with_figures(runs['shipped'], [runs['held_out']])
+    assert with_figures(runs['selection'], [second_hand]).card == runs['selection'].card
+    assert with_figures(runs['selection'], [runs['held_out']]).card.miou['val'] == 0.71
+
+
+def test_figures_of_another_network_are_refused(runs: Dict[str, Bundle], tmp_path: Path) -> None:
+    wide = copy(runs['selection'], tmp_path / 'wide', {}, miou={'val': 0.9}, network_args={'dropout': 0.2})
+    with pytest.raises(ConfigurationError, match=r"network_args is \{'dropout': 0.2\}, not \{\}"):
+        with_figures(runs['shipped'], [wide])
+
+
+def test_the_command_merges_figures(runs: Dict[str, Bundle], tmp_path: Path) -> None:
+    sources = [part for name in ('selection', 'held_out') for part in ('--figures-from', str(runs[name].path))]
+    arguments = [str(runs['shipped'].path), '--out', str(tmp_path / 'final'), *sources]
+    done = CliRunner().invoke(command, arguments)
+    assert done.exit_code == 0, done.output
+    assert load_bundle(str(tmp_path / 'final')).card.miou['held_out_drive'] == 0.61
+    assert runs['shipped'].card.miou == {}
