@@ -100,6 +100,45 @@ def test_reliability_follows_the_publishers(setting):
     assert reliable.get_subscription_count() == 1
 
 
+@pytest.mark.parametrize('wished', ['auto', 'best_effort', 'reliable'])
+def test_publishers_of_every_quality_of_service_get_through_or_are_named_incompatible(setting, wished):
+    offers = {
+        f'{r}_{d}': (r == 'reliable', d == 'durable') for r in ('reliable', 'lossy') for d in ('volatile', 'durable')
+    }
+    names = ', '.join(offers)
+    _, probe = setting(cameras=f'[{names}]', image_reliability=wished, lazy=False, input_timeout_s=1.0)
+    cameras = {name: probe.publisher(f'/{name}/image', Image, *offer) for name, offer in offers.items()}
+    incompatible = {name for name in offers if wished == 'reliable' and name.startswith('lossy')}
+
+    def arrived():
+        for camera in cameras.values():
+            camera.publish(probe.frame(picture()))
+        return all(int(probe.counts(f'{name} input')['received']) for name in cameras.keys() - incompatible)
+
+    until(arrived, 'frame of every compatible publisher', 20.0)
+    for name in incompatible:
+        status = diagnosed(probe, 'offer best effort where the subscription demands reliable', f'{name} input')
+        facts = {entry.key: entry.value for entry in status.values}
+        assert status.level == DiagnosticStatus.ERROR
+        assert 'set image_reliability to auto or best_effort' in status.message
+        assert (facts['incompatible_qos_events'], facts['received']) == ('1', '0')
+
+
+def test_a_camera_that_dies_is_told_and_its_successor_is_heard(setting):
+    _, probe = setting(lazy=False, input_timeout_s=1.0)
+    command = [sys.executable, '-c', CAMERA, '', 'RELIABLE']
+    for _ in range(2):
+        camera = subprocess.Popen(command, env=environment())
+        try:
+            diagnosed(probe, 'frames arrive', timeout_s=20.0)
+        finally:
+            camera.kill()
+            camera.wait()
+        status = diagnosed(probe, 'no frame on /image')
+        assert status.level == DiagnosticStatus.ERROR
+        assert 'fell silent' in status.message
+
+
 def test_cameras_share_one_network_and_keep_their_names(setting):
     _, probe = setting(cameras='[left, right]')
     rgb = {'left': picture(seed=1), 'right': picture((100, 140), seed=2)}

@@ -6,6 +6,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from node_process import NODE, NodeProcess, Probe, bundle, picture, until
@@ -133,6 +134,22 @@ def test_reload_of_a_bad_bundle_keeps_the_old_one_serving(probe, folder):
         weights.write_bytes(good)
     assert probe.answer(f'{NODE}/reload_model', Trigger).success
     assert serves(probe)
+
+
+def test_reload_of_a_bundle_that_fails_its_self_test_keeps_the_old_one_serving(probe, folder):
+    to_active(probe)
+    golden = folder / 'golden.npz'
+    good = golden.read_bytes()
+    rgb, labels = bundle().golden()
+    np.savez_compressed(golden, rgb=rgb, labels=(labels + 1) % bundle().card.classes)
+    try:
+        response = probe.answer(f'{NODE}/reload_model', Trigger)
+        assert not response.success
+        assert 'golden sample' in response.message
+        assert serves(probe)
+    finally:
+        golden.write_bytes(good)
+    assert probe.answer(f'{NODE}/reload_model', Trigger).success
 
 
 def test_frames_are_served_throughout_a_reload(probe):

@@ -209,6 +209,26 @@ def test_each_fault_is_counted_and_told_and_the_node_goes_on(probe, watch, node)
     assert 'rgb8, bgr8' in node.log
 
 
+def test_a_change_of_size_or_encoding_is_told_once(probe, watch, node):
+    camera = watch(mask=Image)
+    exchange(probe, camera, probe.frame(picture()))
+    told = node.log.count('frames are')
+    for rgb, encoding in ((picture((90, 130)), 'rgb8'), (picture((90, 130)), 'bgr8'), (picture(), 'rgb8')):
+        for _ in range(3):
+            exchange(probe, camera, probe.frame(rgb, encoding=encoding))
+        told += 1
+        assert node.log.count('frames are') == told
+    assert 'frames are 90x130 bgr8 (before: 90x130 rgb8)' in node.log
+
+
+def test_padded_rows_and_trailing_bytes_change_nothing(probe, watch, pipeline):
+    camera = watch(mask=Image)
+    rgb = picture(seed=9)
+    rows = np.pad(rgb.reshape(SMALL[0], -1), ((0, 0), (0, 37)), constant_values=0xAA)
+    message = probe.frame(rgb, step=rows.shape[1], data=rows.tobytes() + b'more')
+    assert bytes(exchange(probe, camera, message).data) == pipeline(rgb).labels.tobytes()
+
+
 def test_nothing_is_subscribed_while_nobody_listens(probe, watch):
     camera = watch(mask=Image)
     exchange(probe, camera, probe.frame(picture()))
@@ -263,29 +283,6 @@ def test_self_test_and_reload_answer_while_frames_are_served(probe, watch, node)
     response = probe.answer(f'{NODE}/reload_model', Trigger)
     assert response.success, response.message
     exchange(probe, camera, probe.frame(picture()))
-
-
-@pytest.mark.parametrize('reliable', [True, False])
-@pytest.mark.parametrize('durable', [True, False])
-def test_publishers_of_every_quality_of_service_get_through(probe, watch, reliable, durable):
-    watch(mask=Image)
-    other = probe.publisher('/front/image_raw', Image, reliable, durable)
-    try:
-        until(lambda: delivered(probe, other), 'mask', 10.0)
-    finally:
-        if not (reliable and not durable):
-            probe.forget_publisher(other)
-
-
-def delivered(probe, camera):
-    message = probe.frame(picture())
-    camera.publish(message)
-    deadline = time.monotonic() + 0.5
-    while time.monotonic() < deadline:
-        if any(m.header == message.header for m in list(probe.received[MASK])):
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_every_frame_received_is_accounted_for(probe, watch):
