@@ -101,12 +101,14 @@ class RunSummary:
         return list(dict.fromkeys(stage for r in self.masks for stage in r.stage_ms))
 
     def stages_ms(self) -> Dict[str, np.ndarray]:
-        """Milliseconds of each stage (N,), frames in order; the sum is ``total``."""
+        """Milliseconds of each stage (N,), frames in order; ``total`` is the sum of those that a live node has too."""
         timed = [r.stage_ms for r in self.masks if r.stage_ms]
         if not timed:
             return {}
         stages = {s: np.array([t.get(s, 0.0) for t in timed]) for s in self.stage_names()}
-        return stages if 'total' in stages else {**stages, 'total': np.sum(list(stages.values()), axis=0)}
+        if 'total' not in stages:
+            stages['total'] = np.sum([times for stage, times in stages.items() if stage != 'write'], axis=0)
+        return stages
 
     def all_dropped(self) -> Dict[str, int]:
         """Dropped frames by reason."""
@@ -207,6 +209,7 @@ def bundle_facts(bundle: Bundle) -> Dict[str, Any]:
         'network': card.network,
         'weights_sha256': card.weights_sha256,
         'dataset': card.dataset,
+        'ignore_id': card.ignore_id,
         'licence': card.licence,
         'input_size': list(card.input_size),
         'miou': card.miou,

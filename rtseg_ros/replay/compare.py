@@ -17,14 +17,13 @@ from rtseg_models.errors import UsageError
 from rtseg_models.labels import UNLABELLED
 
 from ..report import write_facts
-from . import compare_page as replay_compare_page
-from .runs import Key, Run, load_run, paired_masks
+from .changes import changes
+from .compare_page import comparison_page
+from .runs import Key, Run, load_run
 
 RESAMPLES = 2000
 MOST_BLOCK = 20
 """Frames in a block at most; shorter where the run is short, so that there are 20 blocks where there can be."""
-
-MOST_CHANGED = 6
 
 
 def compare_runs(first: Path, second: Path, out: Path) -> Path:
@@ -45,12 +44,12 @@ def compare_runs(first: Path, second: Path, out: Path) -> Path:
         'only_a': len(a.frames) - len(common),
         'only_b': len(b.frames) - len(common),
         **accuracy(a, b, common),
-        **_changes(a, b, common),
+        **changes(a, b, common),
     }
     out.mkdir(parents=True, exist_ok=True)
     write_facts(facts, out / 'compare.json')
     page = out / 'compare.html'
-    page.write_text(replay_compare_page.page(a, b, facts), encoding='utf-8')
+    page.write_text(comparison_page(a, b, facts), encoding='utf-8')
     return page
 
 
@@ -125,46 +124,3 @@ def _difference(a: np.ndarray, b: np.ndarray, draws_a: np.ndarray, draws_b: np.n
     draws = draws[~np.isnan(draws)]
     interval = np.percentile(draws, (2.5, 97.5)).tolist() if len(draws) else None
     return {'a': float(a[0]), 'b': float(b[0]), 'delta': float(b[0] - a[0]), 'interval': interval}
-
-
-def _changes(a: Run, b: Run, common: List[Key]) -> Dict[str, Any]:
-    """What the runs label differently, with or without truth: per frame, and by pair of classes."""
-    pairs = np.zeros((256, 256), np.int64)
-    rows: List[Dict[str, Any]] = []
-    wanted = set(common)
-    for key, mask_a, mask_b in paired_masks(a, b, wanted):
-        translated = _translation(b, a)[mask_b]
-        joint = np.bincount((mask_a.astype(np.uint16) << 8 | translated).ravel(), minlength=1 << 16).reshape(256, 256)
-        pairs += joint
-        row: Dict[str, Any] = {'bag': key[0], 'topic': key[1], 'stamp_ns': key[2], 'index': key[3]}
-        row['changed'] = float(1 - np.trace(joint) / mask_a.size)
-        before, after = a.frames[key].get('miou'), b.frames[key].get('miou')
-        if before is not None and after is not None:
-            row.update(miou_a=before, miou_b=after, delta=after - before)
-        rows.append(row)
-    whole = pairs.sum()
-    names = [*a.names, *[n for n in b.names if n not in a.names]]
-    moved: List[Dict[str, Any]] = [
-        {'from': _name(names, i), 'to': _name(names, j), 'share': float(pairs[i, j] / whole)}
-        for i, j in zip(*np.nonzero(pairs))
-        if i != j
-    ]
-    return {
-        'changed': float(1 - np.trace(pairs) / whole) if whole else None,
-        'moved': sorted(moved, key=lambda m: -m['share'])[:20],
-        'most_changed': sorted(rows, key=lambda r: (-abs(r.get('delta', 0.0)), -r['changed']))[:MOST_CHANGED],
-        'per_frame': rows,
-    }
-
-
-def _name(names: List[str], i: int) -> str:
-    return names[i] if i < len(names) else 'unlabelled'
-
-
-def _translation(source: Run, target: Run) -> np.ndarray:
-    """Table (256,) from one run's ids to the other's by class name; classes of its own come after the other's."""
-    table = np.full(256, UNLABELLED, np.uint8)
-    names = [*target.names, *[n for n in source.names if n not in target.names]]
-    for i, name in enumerate(source.names):
-        table[i] = names.index(name)
-    return table

@@ -5,24 +5,17 @@
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
-import cv2
 import numpy as np
 
-from rtseg_models.engine.paint import colourise
-from rtseg_models.labels import UNLABELLED
-
-from ..bag import Bag
-from ..image_codec import BadFrame
-from ..reporting.charts import Plot, binned, curves, number, picture, rgb_hex
-from ..reporting.page import document, legend, percent, picture_row, section, tile
-from .runs import Key, Run, paired_masks
-from .stages import decode
+from ..reporting.charts import Plot, binned, curves, number, rgb_hex
+from ..reporting.layout import document, legend, percent, section, tile
+from .changed_frames import changed_frames
+from .runs import Run
 
 
-def page(a: Run, b: Run, facts: Dict[str, Any]) -> str:
+def comparison_page(a: Run, b: Run, facts: Dict[str, Any]) -> str:
     """The comparison of run A with run B; ``facts`` are those of compare.json."""
     head = (
         '<header><div class="over">Comparison of two runs</div>'
@@ -35,41 +28,50 @@ def page(a: Run, b: Run, facts: Dict[str, Any]) -> str:
         f'<section><p class="verdict">{verdict(facts)}</p></section>',
         tiles(facts),
         by_class(a, facts),
+        worth_by_class(a, facts),
         speed(facts),
         moved(facts),
         over_time(facts),
-        frames(a, b, facts),
         legend(a.names, [c['colour'] for c in a.report['classes']]),
+        changed_frames(a, b, facts),
         remarks(a, b, facts),
     ]
     return document(f'{a.folder.name} and {b.folder.name}', (p for p in parts if p))
 
 
 def verdict(facts: Dict[str, Any]) -> str:
-    """The answer in a sentence or two: quality as far as the interval tells, then cost."""
-    said = []
-    miou = facts['figures'].get('miou')
-    if miou and miou['interval']:
-        low, high = (100 * v for v in miou['interval'])
-        span = f'{100 * miou["delta"]:+.2f} points of mean IoU, 95 % interval {low:+.2f} to {high:+.2f}'
-        if low > 0:
-            said.append(f'<b class="better">B is better</b>: {span}.')
-        elif high < 0:
-            said.append(f'<b class="worse">B is worse</b>: {span}.')
-        elif miou['delta'] == low == high == 0:
-            said.append('<b>A and B are equally good</b>: every figure is the same.')
-        else:
-            said.append(f'<b>No difference in quality can be told</b>: {span}.')
-    else:
-        said.append('There is no ground truth, so this page says what differs, not what is better.')
+    """The answer in a few sentences: quality as far as the interval tells, what the changes are worth, then cost."""
+    said = [_quality(facts['figures'].get('miou'))]
     if facts['changed'] is not None:
-        said.append(f'{percent(facts["changed"], 2)} % of all pixels are labelled differently.')
+        share = f'{percent(facts["changed"], 2)} % of all pixels are labelled differently'
+        worth = facts['worth']
+        if worth and facts['changed']:
+            share += (
+                f'; of the pixels with ground truth B fixes {percent(worth["fixed"], 2)} %, breaks '
+                f'{percent(worth["broken"], 2)} % and changes {percent(worth["both_wrong"], 2)} % from one wrong class '
+                'to another'
+            )
+        said.append(f'{share}.')
     times = [facts[run]['stage_ms'].get('total', {}).get('p50') for run in 'ab']
     if all(times):
         ratio = times[1] / times[0]
-        how = 'as long as' if 0.98 < ratio < 1.02 else (f'{ratio:.2f} times as long as')
+        how = 'as long as' if 0.98 < ratio < 1.02 else f'{ratio:.2f} times as long as'
         said.append(f'A frame takes B {how} A ({times[0]:.1f} ms to {times[1]:.1f} ms, median).')
     return ' '.join(said)
+
+
+def _quality(miou: Optional[Dict[str, Any]]) -> str:
+    if not miou or not miou['interval']:
+        return 'There is no ground truth, so this page says what differs, not what is better.'
+    low, high = (100 * v for v in miou['interval'])
+    if miou['delta'] == low == high == 0:
+        return '<b>A and B are equally good</b>: every figure is the same.'
+    span = f'{100 * miou["delta"]:+.2f} points of mean IoU, 95 % interval {low:+.2f} to {high:+.2f}'
+    if low > 0:
+        return f'<b class="better">B is better</b>: {span}.'
+    if high < 0:
+        return f'<b class="worse">B is worse</b>: {span}.'
+    return f'<b>Undecided</b>: {span}, which does not leave out zero. More frames with ground truth would tell.'
 
 
 def tiles(facts: Dict[str, Any]) -> str:
@@ -133,6 +135,48 @@ def _whisker(delta: float, low: float, high: float, reach: float, kind: str) -> 
     return plot.svg(f'{100 * delta:+.2f} points, {100 * low:+.2f} to {100 * high:+.2f}')
 
 
+def worth_by_class(a: Run, facts: Dict[str, Any]) -> str:
+    """Changed pixels by true class: broken to the left, fixed to the right, changed between wrong classes apart."""
+    worth = facts['worth']
+    if not worth or not worth['by_class']:
+        return ''
+    rows = worth['by_class']
+    reach = max(max(r['fixed'], r['broken']) for r in rows.values()) or 1.0
+    colours = {c['name']: rgb_hex(c['colour']) for c in a.report['classes']}
+    lines = [_worth_row('<b>all</b>', worth, 0.0)]
+    for name, row in sorted(rows.items(), key=lambda item: -sum(item[1].values())):
+        swatch = f'<i class="swatch" style="background:{colours[name]}"></i> {escape(name)}'
+        lines.append(_worth_row(swatch, row, reach))
+    heads = '<th>True class</th><th class="number">broken %</th><th style="width:40%"></th>'
+    heads += '<th class="number">fixed %</th><th class="number">fixed − broken</th><th class="number">both wrong %</th>'
+    sub = (
+        'Pixels that A and B label differently, as shares of all pixels with ground truth: <b>broken</b> were right in '
+        'A, <b>fixed</b> are right in B, <b>both wrong</b> went from one wrong class to another.'
+    )
+    return section('What the changes are worth', sub, f'<table><tr>{heads}</tr>{"".join(lines)}</table>')
+
+
+def _worth_row(name: str, row: Dict[str, float], reach: float) -> str:
+    net = round(100 * (row['fixed'] - row['broken']), 2) + 0.0  # turns -0.0 into 0.0
+    kind = 'better' if net > 0 else 'worse' if net < 0 else ''
+    return (
+        f'<tr><td>{name}</td><td class="number">{percent(row["broken"], 2)}</td>'
+        f'<td>{_worth_bar(row, reach) if reach else ""}</td><td class="number">{percent(row["fixed"], 2)}</td>'
+        f'<td class="number {kind}"><b>{net:+.2f}</b></td><td class="number">{percent(row["both_wrong"], 2)}</td></tr>'
+    )
+
+
+def _worth_bar(row: Dict[str, float], reach: float) -> str:
+    plot = Plot((-reach, reach), (0, 1), width=400, height=22)
+    plot.left = plot.right = 4
+    zero, left, right = (plot.x(v) for v in (0.0, -row['broken'], row['fixed']))
+    look = 'y="5" height="12" rx="2"'
+    plot.add(f'<rect x="{left:.1f}" width="{zero - left:.1f}" {look} fill="var(--bad)"/>')
+    plot.add(f'<rect x="{zero:.1f}" width="{right - zero:.1f}" {look} fill="var(--good)"/>')
+    plot.add(f'<line class="axis" x1="{zero:.1f}" x2="{zero:.1f}" y1="1" y2="21"/>')
+    return plot.svg(f'{100 * row["broken"]:.2f} % broken, {100 * row["fixed"]:.2f} % fixed')
+
+
 def speed(facts: Dict[str, Any]) -> str:
     """Milliseconds by stage."""
     stages = list(dict.fromkeys([*facts['a']['stage_ms'], *facts['b']['stage_ms']]))
@@ -185,6 +229,18 @@ def over_time(facts: Dict[str, Any]) -> str:
     body = '<h3>Share of pixels labelled differently</h3>' + curves(
         [('changed', xs, changed, 'var(--stage-0)')], 'frame', 'Changed pixels'
     )
+    rated = [
+        (name, xs, np.array([r.get(key, np.nan) for r in rows]), f'var(--{colour})')
+        for name, key, colour in (
+            ('fixed', 'fixed', 'good'),
+            ('broken', 'broken', 'bad'),
+            ('both wrong', 'both_wrong', 'faint'),
+        )
+    ]
+    if any('fixed' in r for r in rows):
+        keys = ''.join(f'<span><i class="swatch" style="background:{c}"></i>{n}</span>' for n, _, _, c in rated)
+        body += '<br><h3>Of the pixels with ground truth</h3>' + f'<div class="legend">{keys}</div>'
+        body += curves(rated, 'frame', 'Fixed and broken pixels')
     deltas = np.array([np.nan if r.get('delta') is None else r['delta'] for r in rows])
     if not np.isnan(deltas).all():
         body += '<br><h3>Mean IoU of the frame, B − A</h3>' + _signed(xs, deltas)
@@ -206,65 +262,6 @@ def _signed(xs: np.ndarray, ys: np.ndarray) -> str:
     return plot.svg('Difference of mean IoU per frame')
 
 
-def frames(a: Run, b: Run, facts: Dict[str, Any]) -> str:
-    """The frames that changed most: image, both masks, and where they differ."""
-    wanted = {(r['bag'], r['topic'], r['stamp_ns'], r['index']): r for r in facts['most_changed'] if r['changed'] > 0}
-    tables = [_table(run) for run in (a, b)]
-    shown: Dict[Key, str] = {}
-    for key, mask_a, mask_b in paired_masks(a, b, set(wanted)):
-        rgb = _image(a, key, mask_a.shape)
-        pictures = [('image', picture(rgb))] if rgb is not None else []
-        pictures += [
-            ('A', picture(colourise(np.ascontiguousarray(mask_a), tables[0]), exact=True)),
-            ('B', picture(colourise(np.ascontiguousarray(mask_b), tables[1]), exact=True)),
-            ('labelled differently', picture(_changed(rgb, tables[0][mask_a], tables[1][mask_b]))),
-        ]
-        row = wanted[key]
-        said = f'{percent(row["changed"])} % of the pixels changed'
-        if row.get('delta') is not None:
-            said += f', mean IoU {percent(row["miou_a"])} → {percent(row["miou_b"])} %'
-        shown[key] = picture_row(f'{key[0]}, frame {key[3]}', said, pictures)
-    body = ''.join(shown[key] for key in wanted if key in shown)
-    return section('Frames that changed most', '', body) if body else ''
-
-
-def _table(run: Run) -> np.ndarray:
-    table = np.zeros((256, 3), np.uint8)
-    for i, entry in enumerate(run.report['classes']):
-        table[i] = entry['colour']
-    table[UNLABELLED] = (59, 63, 70)
-    return table
-
-
-def _image(run: Run, key: Key, shape: Tuple[int, ...]) -> Optional[np.ndarray]:
-    """The frame's picture from the recording, None where that is no longer in its place."""
-    source = run.report['source']
-    path = Path(dict(zip(source['bags'], source['bag_paths'])).get(key[0], ''))
-    topics = source['topics']
-    topic = (
-        topics[0]
-        if len(topics) == 1
-        else next((t for t in topics if key[1] == f'/segmentation/{t.strip("/")}/mask'), '')
-    )
-    if not path.exists() or not topic:
-        return None
-    with Bag(path) as bag:
-        for record in bag.at(topic, run.frames[key]['record_time_ns']):
-            rgb = decode(record) if record.stamp_ns == key[2] else None
-            if rgb is not None and not isinstance(rgb, BadFrame) and rgb.shape[:2] == shape:
-                return rgb
-    return None
-
-
-def _changed(rgb: Optional[np.ndarray], colours_a: np.ndarray, colours_b: np.ndarray) -> np.ndarray:
-    """Grey image with the changed pixels in magenta, (H,W,3) uint8."""
-    base = colours_a if rgb is None else np.ascontiguousarray(rgb)
-    grey = cv2.cvtColor(cv2.cvtColor(base, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    shown = (grey * 0.55 + 80).astype(np.uint8)
-    shown[(colours_a != colours_b).any(axis=2)] = (214, 39, 160)
-    return shown
-
-
 def remarks(a: Run, b: Run, facts: Dict[str, Any]) -> str:
     """What limits the comparison."""
     items: List[str] = []
@@ -275,6 +272,8 @@ def remarks(a: Run, b: Run, facts: Dict[str, Any]) -> str:
     lonely = [n for n in {*a.names, *b.names} if (n in a.names) != (n in b.names)]
     if lonely:
         items.append(f'Classes that only one of the bundles has: {", ".join(sorted(lonely))}.')
+    if facts['truth_fault']:
+        items.append(facts['truth_fault'])
     for name, run in (('A', a), ('B', b)):
         items += [f'{name}: {fault}' for fault in run.report['faults']]
     if not items:

@@ -129,7 +129,7 @@ def run_job(job: Job, pipelines: Sequence[Pipeline], observer: Observer) -> JobR
     settings = pipeline_settings(pipelines[0], job.threads)
     with Bag(Path(job.bag)) as bag:
         bag.require_images(job.topics)
-        truth = job.truth.open(Path(job.bag), card) if job.truth else None
+        truth = job.truth.open(Path(job.bag), card.class_names, card.ignore_id) if job.truth else None
         journal = Journal(out, _identity(job, settings, card.weights_sha256))
         try:
             if journal.done is None:

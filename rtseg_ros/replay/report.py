@@ -7,7 +7,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -57,6 +57,7 @@ def summarise(bundle: Bundle, results: Sequence[JobResult], failed: Dict[str, st
             'end_s': job.end_s,
             'stride': job.stride,
             'ground_truth': job.truth.name if job.truth else None,
+            'ground_truth_spec': asdict(job.truth) if job.truth else None,
         },
         bundle=bundle_facts(bundle),
         class_names=list(card.class_names),
@@ -106,7 +107,8 @@ def read_examples(result: JobResult, chosen: Sequence[FrameRecord], bundle: Bund
     """Image, mask and truth of some frames, from the bag, the job's own output and the ground truth."""
     job = result.job
     sources = {f'{root}/mask': topic for topic, root in output_topics(job.topics).items()}
-    truth = job.truth.open(Path(job.bag), bundle.card) if job.truth and chosen else None
+    card = bundle.card
+    truth = job.truth.open(Path(job.bag), card.class_names, card.ignore_id) if job.truth and chosen else None
     examples: Dict[int, Example] = {}
     with Bag(Path(job.bag)) as bag, Bag(Path(job.out) / 'masks') as masks:
         for record in sorted(chosen, key=lambda r: r.record_time_ns):

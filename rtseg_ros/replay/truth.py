@@ -9,12 +9,11 @@ import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Protocol, Tuple, Union
+from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
 
-from rtseg_models.card import Card
 from rtseg_models.datasets.sample import list_images, read_label
 from rtseg_models.engine import kernels
 from rtseg_models.errors import BundleError, NotFound, RtsegError, UsageError
@@ -59,9 +58,9 @@ class TruthSpec:
         """The topic or folder, for people."""
         return self.topic or self.folder
 
-    def open(self, bag: Path, card: Card) -> Truth:
-        """The ground truth of a bag; NotFound, BundleError or UsageError where it cannot be had."""
-        mapping = ClassMapping(card, self.classes)
+    def open(self, bag: Path, class_names: Sequence[str], ignore_id: int) -> Truth:
+        """The ground truth of a bag in a bundle's ids; NotFound, BundleError or UsageError where it cannot be had."""
+        mapping = ClassMapping(class_names, ignore_id, self.classes)
         if self.topic:
             return TopicTruth(bag, self.topic, mapping)
         return FolderTruth(Path(self.folder), mapping)
@@ -74,10 +73,10 @@ class ClassMapping:
     for each class of the bundle whether the truth can hold it.
     """
 
-    def __init__(self, card: Card, classes: str = '') -> None:
-        """``classes`` is the name of a class set, the path of a JSON file like a card's, or '' for the card's own."""
-        names, ignored = _class_names(card, classes)
-        ids = {_plain(name): i for i, name in enumerate(card.class_names)}
+    def __init__(self, class_names: Sequence[str], ignore_id: int, classes: str = '') -> None:
+        """``classes`` is the name of a class set, the path of a JSON file like a card's, or '' for the bundle's own."""
+        names, ignored = _class_names(class_names, ignore_id, classes)
+        ids = {_plain(name): i for i, name in enumerate(class_names)}
         self._known = np.zeros(256, bool)
         self._known[[*names, *ignored, UNLABELLED]] = True
         self._table = np.full(256, UNLABELLED, np.uint8)
@@ -87,11 +86,11 @@ class ClassMapping:
         self._ignored = sorted({*ignored, UNLABELLED})
         self.unmapped = [name for name in names.values() if _plain(name) not in ids]
         have = {_plain(name) for name in names.values()}
-        self.evaluable = [_plain(name) in have for name in card.class_names]
+        self.evaluable = [_plain(name) in have for name in class_names]
         if not any(self.evaluable):
             raise UsageError(
                 f'ground-truth classes {", ".join(names.values())}: none has the name of a class of the bundle '
-                f'({", ".join(card.class_names)}); name the class set with --ground-truth-classes'
+                f'({", ".join(class_names)}); name the class set with --ground-truth-classes'
             )
 
     def __call__(self, labels: np.ndarray, where: str) -> np.ndarray:
@@ -112,10 +111,10 @@ def _plain(name: str) -> str:
     return re.sub(r'[\s_-]+', ' ', name).strip().lower()
 
 
-def _class_names(card: Card, classes: str) -> Tuple[Dict[int, str], List[int]]:
+def _class_names(own: Sequence[str], ignore_id: int, classes: str) -> Tuple[Dict[int, str], List[int]]:
     """Class names by id, and the ignored ids."""
     if not classes:
-        return dict(enumerate(card.class_names)), [card.ignore_id]
+        return dict(enumerate(own)), [ignore_id]
     if classes in CLASS_SETS:
         return dict(enumerate(CLASS_SETS[classes].names)), [CLASS_SETS[classes].ignore_id]
     path = Path(classes)

@@ -5,33 +5,17 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any, Iterable, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, List, Sequence, Tuple
 
-import cv2
 import numpy as np
 
-from rtseg_models.engine.paint import blend, colourise
-from rtseg_models.labels import UNLABELLED
-
-from .charts import curves, histogram, number, picture, rgb_hex, stacked_area
+from .charts import curves, histogram, number, rgb_hex, stacked_area
+from .frames import examples
+from .layout import UNLABELLED_COLOUR, document, legend, percent, section, tile
 from .measures import FrameRecord, figures
-from .style import CSS
 
 if TYPE_CHECKING:
-    from ..report import Example, RunSummary
-
-UNLABELLED_COLOUR = '#3b3f46'
-
-
-def document(title: str, body: Iterable[str]) -> str:
-    """A whole HTML document."""
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{escape(title)}</title><style>{CSS}</style></head>\n<body><main>\n'
-        + '\n'.join(body)
-        + '\n</main></body></html>\n'
-    )
+    from ..report import RunSummary
 
 
 def page(summary: RunSummary) -> str:
@@ -43,12 +27,6 @@ def page(summary: RunSummary) -> str:
     created = f' on {escape(summary.created)}' if summary.created else ''
     parts.append(f'<footer>Written by rtseg_ros{created}. Figures of every frame are in report.json.</footer>')
     return document(summary.title, (p for p in parts if p))
-
-
-def section(title: str, sub: str, body: str, kind: str = '') -> str:
-    """A card with a heading and a sentence on how to read it."""
-    said = f'<p class="sub">{sub}</p>' if sub else ''
-    return f'<section class="{kind}"><h2>{escape(title)}</h2>{said}{body}</section>'
 
 
 def header(summary: RunSummary) -> str:
@@ -64,20 +42,6 @@ def header(summary: RunSummary) -> str:
     )
 
 
-def tile(name: str, value: str, unit: str = '', more: str = '', *, alert: bool = False) -> str:
-    """A key figure."""
-    small = f'<small>{unit}</small>' if unit else ''
-    return (
-        f'<div class="tile{" alert" if alert else ""}"><div class="name">{escape(name)}</div>'
-        f'<div class="value">{value}{small}</div><div class="more">{more or "&nbsp;"}</div></div>'
-    )
-
-
-def percent(value: Optional[float], digits: int = 1) -> str:
-    """A share for people; a dash where there is none."""
-    return '–' if value is None or value != value else f'{100 * value:.{digits}f}'
-
-
 def tiles(summary: RunSummary) -> str:
     """The figures to see first."""
     miou, iou, right = figures(summary.confusion(), summary.evaluable)
@@ -89,7 +53,7 @@ def tiles(summary: RunSummary) -> str:
         truths = sum(r.confusion is not None for r in summary.masks)
         row.append(tile('Mean IoU', percent(miou), '%', f'{seen} classes'))
         row.append(tile('Pixel accuracy', percent(right), '%', f'{truths:,} frames with truth'))
-    row.append(tile('Frames', f'{count:,}', more=f'{len(summary.topics()) or 1} topic(s)'))
+    row.append(tile('Frames', f'{count:,}', more=_plural(len(summary.topics()) or 1, 'topic')))
     if summary.fps is not None:
         share = summary.speed_share
         more = f'{100 * share:.0f} % of the networks alone' if share else ''
@@ -104,6 +68,10 @@ def tiles(summary: RunSummary) -> str:
     lost = sum(dropped.values())
     row.append(tile('Dropped', f'{lost:,}', more=_reasons(dropped) or 'no frame lost', alert=lost > 0))
     return f'<div class="tiles">{"".join(row)}</div>'
+
+
+def _plural(count: int, noun: str) -> str:
+    return f'{count} {noun}' + ('' if count == 1 else 's')
 
 
 def _reasons(dropped: Any) -> str:
@@ -121,16 +89,6 @@ def faults(summary: RunSummary) -> str:
     listed = ''.join(f'<li>{escape(text)}</li>' for text in items[:40])
     kind = 'warn' if summary.faults else 'plain'
     return section('Read this first' if summary.faults else 'Remarks', '', f'<ul>{listed}</ul>', kind)
-
-
-def legend(names: Sequence[str], colours: Sequence[Any]) -> str:
-    """Classes and their colours."""
-    chips = [
-        f'<span><i class="swatch" style="background:{rgb_hex(c)}"></i>{escape(n)}</span>'
-        for n, c in zip(names, colours)
-    ]
-    chips.append(f'<span><i class="swatch" style="background:{UNLABELLED_COLOUR}"></i>unlabelled</span>')
-    return f'<section><div class="legend">{"".join(chips)}</div></section>'
 
 
 def accuracy(summary: RunSummary) -> str:
@@ -274,57 +232,11 @@ def flicker(summary: RunSummary) -> str:
     )
 
 
-def examples(summary: RunSummary) -> str:
-    """Frames to look at."""
-    if not summary.examples:
-        return ''
-    table = np.zeros((256, 3), np.uint8)
-    table[: len(summary.colours)] = summary.colours
-    table[UNLABELLED] = (59, 63, 70)
-    sub = 'The worst frames by their own mean IoU, then the best. In the difference wrong pixels are red, void is dark.'
-    if not any(e.truth is not None for e in summary.examples):
-        sub = 'Frames spread over the run.'
-    return section('Frames', sub, ''.join(shots(e, table) for e in summary.examples))
-
-
-def shots(example: Example, table: np.ndarray) -> str:
-    """One frame as a row of pictures; ``table`` (256,3) uint8 holds the colours."""
-    images = [('image', picture(example.rgb))]
-    if example.truth is not None:
-        images.append(('truth', picture(colourise(example.truth, table), exact=True)))
-    images.append(('mask', picture(colourise(example.labels, table), exact=True)))
-    if example.truth is not None:
-        images.append(('difference', picture(difference(example))))
-    else:
-        images.append(('overlay', picture(blend(np.ascontiguousarray(example.rgb), example.labels, table, 0.55))))
-    return picture_row(example.title, example.detail, images)
-
-
-def picture_row(title: str, detail: str, images: Sequence[Tuple[str, str]]) -> str:
-    """A caption over pictures (name, data URI) side by side."""
-    shown = ''.join(
-        f'<figure><img src="{src}" alt="{name}" loading="lazy"><figcaption>{name}</figcaption></figure>'
-        for name, src in images
-    )
-    caption = f'<b>{escape(title)}</b>' + (f' · {escape(detail)}' if detail else '')
-    return f'<div class="frame"><p>{caption}</p><div class="shots">{shown}</div></div>'
-
-
-def difference(example: Example) -> np.ndarray:
-    """Grey image with the wrong pixels in red and the pixels without truth darkened, (H,W,3) uint8."""
-    assert example.truth is not None
-    grey = cv2.cvtColor(cv2.cvtColor(np.ascontiguousarray(example.rgb), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    shown = (grey * 0.6 + 70).astype(np.uint8)
-    ignored = example.truth == UNLABELLED
-    shown[(example.truth != example.labels) & ~ignored] = (226, 54, 54)
-    shown[ignored] //= 3
-    return shown
-
-
 def facts(summary: RunSummary) -> str:
     """Tables of what ran where, on what."""
     digests = {f'mask sha256 {topic}': value for topic, value in summary.mask_sha256().items()}
-    left = _table('Run', {**summary.source, **summary.settings, **digests})
+    source = {k: v for k, v in summary.source.items() if k != 'ground_truth_spec'}
+    left = _table('Run', {**source, **summary.settings, **digests})
     right = _table('Bundle', summary.bundle) + '<br>' + _table('Machine', summary.machine)
     return section(
         'Provenance',

@@ -87,7 +87,7 @@ code { font: 12px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; 
 .frame:first-of-type { border-top: 0; padding-top: 4px; }
 .frame p { margin: 0 0 8px; font-size: 13.5px; color: var(--soft); }
 .frame p b { color: var(--ink); }
-.shots { display: grid; grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); gap: 10px; }
+.shots { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 10px; }
 figure { margin: 0; }
 figure img { width: 100%; display: block; border-radius: 8px; border: 1px solid var(--line);
   background: var(--wash); }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -14,8 +15,10 @@ from recordings import drive, frames, write_bag
 
 from rtseg_models.errors import NotFound, UsageError
 from rtseg_ros.replay.ahead import ahead
+from rtseg_ros.replay.changes import WORTH, count_worth, rate
 from rtseg_ros.replay.command import main
 from rtseg_ros.replay.compare import compare_runs
+from rtseg_ros.replay.compare_page import verdict
 
 TOPIC, LABELS = '/camera/image_raw', '/camera/label'
 
@@ -98,8 +101,6 @@ def test_runs_without_a_common_frame_are_refused(runs, tiny_bundle, tmp_path):
 
 
 def test_several_models_in_one_pass_are_compared(tiny_bundle, tmp_path):
-    import shutil
-
     shutil.copytree(tiny_bundle.path, tmp_path / 'second')
     bag = write_bag(tmp_path / 'drive', drive(frames(3)))
     models = ['--model', tiny_bundle.path, '--model', tmp_path / 'second']
@@ -153,3 +154,50 @@ def test_ahead_passes_errors_on_in_their_turn_and_ends_its_thread():
     before = threading.active_count()
     endless.close()
     assert threading.active_count() == before - 1
+
+
+def test_changes_are_rated_by_the_ground_truth(runs, tmp_path):
+    facts = compared(*runs, tmp_path / 'out')
+    worth, right = facts['worth'], facts['figures']['pixel_accuracy']
+    assert worth['fixed'] > 0 and worth['broken'] > 0 and worth['both_wrong'] > 0
+    assert worth['fixed'] - worth['broken'] == pytest.approx(right['delta'], abs=1e-12)
+    for kind in ('fixed', 'broken', 'both_wrong'):
+        assert worth[kind] == pytest.approx(sum(row[kind] for row in worth['by_class'].values()), abs=1e-12)
+    one, two = (json.loads((r / 'report.json').read_text())['per_frame'] for r in runs)
+    for row, before, after in zip(facts['per_frame'], one, two):
+        gain = after['pixel_accuracy'] - before['pixel_accuracy']
+        assert row['fixed'] - row['broken'] == pytest.approx(gain, abs=1e-12)
+    text = (tmp_path / 'out' / 'compare.html').read_text()
+    assert 'What the changes are worth' in text and 'of the pixels with ground truth B fixes' in text
+
+
+def test_rating_of_a_case_worked_by_hand():
+    truth = np.array([[0, 0, 0, 0, 255]], np.uint8)
+    a, b = np.array([[0, 0, 1, 1, 0]], np.uint8), np.array([[0, 1, 0, 2, 1]], np.uint8)
+    assert rate(truth, a, b).tolist() == [[255, WORTH.index('broken'), WORTH.index('fixed'), 2, 255]]
+    assert count_worth(truth, a, b)[0].tolist() == [1, 1, 1]
+
+
+def test_changes_stay_unrated_where_the_recording_is_gone(runs, tmp_path):
+    copies = [shutil.copytree(run, tmp_path / run.name) for run in runs]
+    for copy in copies:
+        facts = json.loads((copy / 'report.json').read_text())
+        facts['source']['bag_paths'] = [str(tmp_path / 'absent')]
+        (copy / 'report.json').write_text(json.dumps(facts))
+    facts = compared(*copies, tmp_path / 'out')
+    assert facts['worth'] is None and 'absent' in facts['truth_fault'] and facts['changed'] > 0
+    assert 'cannot be read any more' in (tmp_path / 'out' / 'compare.html').read_text()
+
+
+@pytest.mark.parametrize(
+    'interval, said',
+    (
+        ([0.001, 0.02], 'B is better'),
+        ([-0.02, -0.001], 'B is worse'),
+        ([-0.001, 0.02], 'Undecided'),
+    ),
+)
+def test_verdict_follows_the_interval(interval, said):
+    miou = {'a': 0.5, 'b': 0.5, 'delta': sum(interval) / 2, 'interval': interval}
+    timeless = {'figures': {'miou': miou}, 'changed': None, 'a': {'stage_ms': {}}, 'b': {'stage_ms': {}}}
+    assert said in verdict(timeless)
