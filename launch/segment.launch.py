@@ -85,7 +85,7 @@ def start(context: LaunchContext) -> List[Any]:
             remappings=remappings(value),
             arguments=['--ros-args', '--log-level', value('log_level')],
             respawn=value('respawn') == 'true',
-            respawn_delay=1.0,
+            respawn_delay=0.5,
             output='screen',
         ),
     ]
@@ -105,14 +105,22 @@ def overrides(value: Any) -> Dict[str, Any]:
     texts = ('model', 'device', 'backend', 'precision', 'image_transport', 'image_reliability', 'output_size')
     found: Dict[str, Any] = {name: value(name) for name in texts if value(name)}
     if value('confidence_threshold'):
-        found['confidence_threshold'] = float(value('confidence_threshold'))
+        found['confidence_threshold'] = number(value, 'confidence_threshold')
     if value('autostart'):
         found['autostart'] = value('autostart') == 'true'
     if value('use_sim_time') or value('bag'):
         found['use_sim_time'] = value('use_sim_time') != 'false'
-    if value('cameras'):
+    if camera_names(value):
         found['cameras'] = camera_names(value)
     return found
+
+
+def number(value: Any, name: str) -> float:
+    """The number that an argument gives."""
+    try:
+        return float(value(name))
+    except ValueError as error:
+        raise ValueError(f'argument {name!r} is {value(name)!r}; expected a number') from error
 
 
 def remappings(value: Any) -> List[Any]:
