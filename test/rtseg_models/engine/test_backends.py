@@ -98,6 +98,29 @@ def test_the_rule_of_auto(machine, runtimes, gpu, broken, asked, device, name, o
     assert (backend.name, backend.device, backend.fallback) == (name, on, '')
 
 
+@pytest.mark.parametrize(
+    ('asked', 'device', 'gpu', 'cached', 'builds'),
+    [
+        ('tensorrt', 'cuda', True, False, True),
+        ('tensorrt', 'cuda', True, True, False),
+        ('auto', 'auto', True, False, True),
+        ('auto', 'auto', False, False, False),
+        ('auto', 'cpu', True, False, False),
+        ('onnxruntime', 'cuda', True, False, False),
+    ],
+)
+def test_only_a_tensorrt_engine_that_is_not_cached_takes_minutes(
+    machine, bundle, tmp_path, asked, device, gpu, cached, builds
+):
+    tensorrt_backend = pytest.importorskip('rtseg_models.engine.backends.tensorrt_backend', exc_type=ImportError)
+    machine(ALL, gpu)
+    options = Options(device=device, cache_dir=tmp_path)
+    if cached:
+        build_cached(tmp_path, tensorrt_backend._key(bundle, SMALL, options), write_engine)
+    assert backends.must_build(bundle, SMALL, asked, options) is builds
+    assert not backends.must_build(bundle, SMALL, asked, replace(options, precision='bf16'))
+
+
 def test_auto_falls_back_to_the_cpu_and_says_why(machine):
     machine(ALL, gpu=True, broken=ALL)
     backend = open_backend(None, SMALL, 'auto', Options())
