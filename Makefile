@@ -13,7 +13,7 @@ OUT    ?= out/demo
 FRAMES ?= 150
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint typecheck develop colcon benchmark clean
+.PHONY: help demo test test-long lint typecheck develop colcon benchmark figures clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,12 @@ colcon: $(VENV)/.develop ## Build the ROS package as on a robot, below out/colco
 benchmark: $(VENV)/.develop ## A short form of rtseg benchmark, and what the node adds
 	@$(BIN)/rtseg benchmark --model $(MODEL) --size 512x1024 --camera 720x1280 --baseline
 	@$(BIN)/python -m rtseg_ros.node_benchmark --model $(MODEL)
+
+figures: $(VENV)/.develop ## mIoU against speed of all bundles for the README: ROOT=<folder of CamVid>
+	@rm -rf out/figures
+	@$(BIN)/rtseg figures --dataset camvid --root "$(ROOT)" --plot out/figures/accuracy_speed.png \
+		--table out/figures/input_sizes.md
+	@cp out/figures/accuracy_speed.png docs/images/ && cp out/figures/input_sizes.md docs/benchmarks/
 
 develop: $(VENV)/.develop ## Everything that development needs, PyTorch among it
 

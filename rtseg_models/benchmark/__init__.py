@@ -6,5 +6,6 @@ from __future__ import annotations
 
 from .report import plot, table
 from .run import run_benchmark
+from .trade_off import markdown, measure_trade_off, plot_trade_off
 
-__all__ = ['plot', 'run_benchmark', 'table']
+__all__ = ['markdown', 'measure_trade_off', 'plot', 'plot_trade_off', 'run_benchmark', 'table']

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class Row:
 def run_benchmark(
     models: Sequence[str],
     *,
-    sizes: Sequence[Size] = (),
+    sizes: Union[Sequence[Size], Mapping[str, Sequence[Size]]] = (),
     camera: Size = (720, 1280),
     backends: Sequence[str] = ('auto',),
     precisions: Sequence[str] = ('auto',),
@@ -82,11 +82,12 @@ def run_benchmark(
 ) -> Dict[str, Any]:
     """Time every combination on ``count`` camera frames; the result has the keys of the command's JSON.
 
-    No ``sizes`` means each card's. ``frames``, rgb (H,W,3) uint8, are stretched to ``camera``; without them a street is
-    rendered. ``baseline`` times eager PyTorch on the same device, ``graph_baseline`` adds a row for ONNX Runtime with
-    upsampling and argmax in the graph. ``memory`` weighs each row in a process of its own. ``agreement`` is the share
-    of pixels equal to dense fp32 evaluation. Combinations that this machine cannot run are ``skipped`` with the reason;
-    Unavailable where none is left, ConfigurationError for a size without a graph.
+    ``sizes`` are for all models or, as a mapping, for each; without any they are the cards'. ``frames``, rgb (H,W,3)
+    uint8, are stretched to ``camera``; without them a street is rendered. ``baseline`` times eager PyTorch on the same
+    device, ``graph_baseline`` adds a row for ONNX Runtime with upsampling and argmax in the graph. ``memory`` weighs
+    each row in a process of its own. ``agreement`` is the share of pixels equal to dense fp32 evaluation. Combinations
+    that this machine cannot run are ``skipped`` with the reason; Unavailable where none is left, ConfigurationError for
+    a size without a graph.
     """
     facts = machine_facts()
     pixels = [stretch(f, camera)[0] for f in frames] or _rendered(camera)
@@ -94,7 +95,8 @@ def run_benchmark(
     rows: List[Row] = []
     skipped: List[Dict[str, Any]] = []
     for model, backend, precision in itertools.product(models, backends, precisions):
-        for size in sizes or (bundles[model].card.input_size,):
+        own = sizes[model] if isinstance(sizes, Mapping) else sizes
+        for size in own or (bundles[model].card.input_size,):
             options = Options(device=device, precision=precision, threads=threads)
             try:
                 pipeline = Pipeline(bundles[model], backend=backend, input_size=size, options=options)

@@ -19,6 +19,7 @@ COMMANDS: Dict[str, str] = {
     'predict': 'label images and overlays of images, folders and videos',
     'evaluate': "IoU over a dataset, at the labels' size",
     'benchmark': 'milliseconds by network, size, backend and precision',
+    'figures': 'mIoU against speed of all bundles, as a picture and a table',
     'train': 'train a recipe, ending in a bundle',
     'recipes': 'what can be trained',
     'export': 'a bundle from a checkpoint of rtseg train',

@@ -1,0 +1,144 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Accuracy against speed, as in FarSee-Net's Figure 1, at full, half and quarter input, as in Fast-SCNN's Table 7."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence
+
+from ..bundle import Bundle, load_bundle
+from ..card import Size
+from ..datasets.sample import Dataset
+from ..engine import Pipeline
+from ..errors import Unavailable
+from ..evaluation import evaluate
+from ..export.figures import figure_name
+from .run import run_benchmark
+
+FRACTIONS = {'full': 1, 'half': 2, 'quarter': 4}
+SHORTEST = 32  # pixels of an input's side
+FRAMES = 6  # of the dataset, to time on
+MARKERS = 'osD^vP*X'  # of the bundles in the picture
+
+
+def input_sizes(bundle: Bundle) -> Dict[str, Size]:
+    """The largest input size that the bundle has a graph for, its half and its quarter, by name."""
+    height, width = bundle.sizes()[-1]
+    sizes = {name: (height // part, width // part) for name, part in FRACTIONS.items()}
+    return {name: size for name, size in sizes.items() if min(size) >= SHORTEST}
+
+
+def measure_trade_off(
+    models: Sequence[str],
+    data: Dataset,
+    split: str,
+    *,
+    camera: Size = (720, 1280),
+    count: int = 60,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Dict[str, Any]:
+    """MIoU on ``data`` and frames a second from ``camera`` pixels to labels, a row for each bundle and input size.
+
+    Both through the Pipeline with the backend and precision that ``auto`` chooses. A bundle that learnt from ``split``
+    has the figures that its card took over, and None where there is none. All rows are timed in turn in one process.
+    """
+    bundles = {model: load_bundle(model) for model in models}
+    sizes = {model: input_sizes(bundle) for model, bundle in bundles.items()}
+    step = max(1, len(data) // FRAMES)
+    frames = [data[i].rgb for i in range(0, len(data), step)][:FRAMES]
+    timed = run_benchmark(
+        models,
+        sizes={model: list(found.values()) for model, found in sizes.items()},
+        camera=camera,
+        frames=frames,
+        count=count,
+        memory=False,
+    )
+    if timed['skipped']:
+        raise Unavailable('; '.join(s['reason'] for s in timed['skipped']))
+    rows = timed['rows']
+    names = [(model, name) for model in models for name in sizes[model]]
+    for done, (row, (model, name)) in enumerate(zip(rows, names), 1):
+        row['input'] = name
+        row['miou'] = _miou(bundles[model], sizes[model][name], data, split)
+        row['of_these_weights'] = split not in bundles[model].card.origin.get('trained_on', [])
+        progress(done, len(rows))
+    return {'dataset': data.class_set.name, 'split': split, 'images': len(data), **timed}
+
+
+def _miou(bundle: Bundle, size: Size, data: Dataset, split: str) -> Optional[float]:
+    if split in bundle.card.origin.get('trained_on', []):
+        return bundle.card.miou.get(figure_name(split, size, bundle.card))
+    pipeline = Pipeline(bundle, input_size=size)
+    found = round(evaluate(pipeline, data).confusion.miou(), 4)
+    pipeline.close()
+    return found
+
+
+def markdown(result: Dict[str, Any]) -> str:
+    """A table of the rows."""
+    machine, rows = result['machine'], result['rows']
+    where = machine['gpu'] or f'{machine["processor"]}, {machine["cores"]} cores'
+    camera = rows[0]['camera']
+    lines = [
+        f'{where}, {machine["date"]}, load {machine["load_before"]} before. mIoU on the {result["images"]} images of '
+        f'{result["dataset"]} `{result["split"]}` against labels of full size; frames a second, at the median, from a '
+        f'{camera[0]}x{camera[1]} image to its labels.',
+        '',
+        '| bundle | input | size | mIoU | fps | ms | backend | precision |',
+        '|---|---|---|---|---|---|---|---|',
+    ]
+    for row in rows:
+        miou = '-' if row['miou'] is None else f'{row["miou"]:.3f}' + ('' if row['of_these_weights'] else ' *')
+        size = f'{row["size"][0]}x{row["size"][1]}'
+        lines.append(
+            f'| `{row["model"]}` | {row["input"]} | {size} | {miou} | {row["fps"]:.0f} | '
+            f'{row["pipeline_ms"]["p50"]:.1f} | {row["backend"]} | {row["precision"]} |'
+        )
+    if not all(row['of_these_weights'] for row in rows):
+        lines += ['', f'\\* of the run that chose the recipe: the weights learnt from `{result["split"]}` too.']
+    return '\n'.join(lines) + '\n'
+
+
+def plot_trade_off(result: Dict[str, Any], path: Path) -> None:
+    """Each bundle's input sizes as connected points: frames a second to the right, mIoU upwards."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.patheffects import withStroke
+    from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
+
+    figure = Figure(figsize=(8, 5), dpi=150, layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    rows: List[Dict[str, Any]] = [r for r in result['rows'] if r['miou'] is not None]
+    for index, model in enumerate(dict.fromkeys(r['model'] for r in rows)):
+        own = [r for r in rows if r['model'] == model]
+        (line,) = axes.plot([r['fps'] for r in own], [r['miou'] for r in own], marker=MARKERS[index % 8], label=model)
+        below = index % 2 == 1  # neighbours write on different sides of their points
+        for r in own:
+            axes.annotate(
+                f'{r["size"][0]}x{r["size"][1]}',
+                (r['fps'], r['miou']),
+                xytext=(-6, -6) if below else (6, 4),
+                ha='right' if below else 'left',
+                va='top' if below else 'bottom',
+                textcoords='offset points',
+                fontsize=8,
+                color=line.get_color(),
+                path_effects=[withStroke(linewidth=2.5, foreground='white')],
+            )
+    axes.set_xscale('log')
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.margins(x=0.12, y=0.1)
+    axes.grid(alpha=0.25)
+    camera, machine = result['rows'][0]['camera'], result['machine']
+    where = machine['gpu'] or f'{machine["processor"]}, {machine["cores"]} cores'
+    axes.set_xlabel(f'frames a second, from a {camera[0]}x{camera[1]} image to its labels ({where})')
+    axes.set_ylabel(f'mIoU on {result["dataset"]} {result["split"]}')
+    if rows:
+        axes.legend(frameon=False)
+    figure.savefig(path)
