@@ -103,7 +103,7 @@ def test_a_bag_that_begins_again_restarts_the_statistics_and_no_count(probe):
     for i in range(40):
         assert serves(probe, START_S + 60 + i / 1000)
     before = probe.counts()
-    assert float(before['rate_hz']) >= 3
+    assert float(before['rate_hz']) > 1
     set_clock(probe, START_S)
     assert serves(probe, START_S)
     time.sleep(1)  # a new window shows one frame in at least one second
