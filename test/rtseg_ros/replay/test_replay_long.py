@@ -24,7 +24,7 @@ def test_memory_stays_bounded_however_long_the_bag(tiny_bundle, tmp_path):
     ]
     stamps = [START_NS + i * PERIOD_NS for i in range(FRAMES)]
     bag = write_bag(tmp_path / 'drive', [Entry('/camera', s, jpegs[i % 10], s) for i, s in enumerate(stamps)])
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     command = [sys.executable, '-m', 'rtseg_ros.replay_bag', bag, '--topic', '/camera', '--out', tmp_path / 'out']
     subprocess.run([*command, '--model', tiny_bundle.path, '--outputs', 'mask,overlay'], cwd=root, check=True)
     peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from recordings import drive, frames, write_bag
+from replays import LABELS, TOPIC
 
 from rtseg_models.errors import NotFound, UsageError
-from rtseg_ros.replay.ahead import ahead
 from rtseg_ros.replay.changes import WORTH, count_worth, rate
 from rtseg_ros.replay.command import main
 from rtseg_ros.replay.compare import compare_runs
 from rtseg_ros.replay.compare_page import verdict
-
-TOPIC, LABELS = '/camera/image_raw', '/camera/label'
 
 
 @pytest.fixture(scope='module')
@@ -115,45 +111,6 @@ def test_compare_command(runs, tmp_path):
     arguments = ['--compare', str(runs[0]), str(runs[1]), '--out', str(tmp_path / 'out')]
     assert CliRunner().invoke(main, arguments).exit_code == 0
     assert CliRunner().invoke(main, arguments).exit_code == 2  # never overwritten unasked
-
-
-def test_ahead_keeps_order_and_stays_within_its_depth():
-    made = []
-
-    def items():
-        for i in range(20):
-            made.append(i)
-            yield i
-
-    taken = []
-    for item in ahead(items(), 3):
-        taken.append(item)
-        assert len(made) <= len(taken) + 5  # three waiting, one in hand, one being made
-        time.sleep(0.002)
-    assert taken == list(range(20))
-
-
-def test_ahead_passes_errors_on_in_their_turn_and_ends_its_thread():
-    closed = threading.Event()
-
-    def items():
-        try:
-            yield 1
-            raise KeyError('late')
-        finally:
-            closed.set()
-
-    stream = ahead(items(), 2)
-    assert next(stream) == 1
-    with pytest.raises(KeyError):
-        next(stream)
-    assert closed.is_set()
-
-    endless = ahead(iter(int, 1), 2)
-    next(endless)
-    before = threading.active_count()
-    endless.close()
-    assert threading.active_count() == before - 1
 
 
 def test_changes_are_rated_by_the_ground_truth(runs, tmp_path):

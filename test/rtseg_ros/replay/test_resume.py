@@ -1,0 +1,100 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import errno
+import resource
+import shutil
+
+import numpy as np
+import pytest
+from recordings import drive, write_bag
+from replays import COUNT, LABELS, masks, timeless
+
+from rtseg_ros.bag import MaskBagWriter
+from rtseg_ros.replay import job as replay_job
+
+
+def test_resume_after_a_full_disk_gives_the_uninterrupted_result(replay, bag, monkeypatch, tmp_path):
+    monkeypatch.setattr(replay_job, 'FRAMES_PER_FILE', 2)
+    assert replay(bag, '--ground-truth-topic', LABELS, out='whole').exit_code == 0
+    written = []
+    write = MaskBagWriter.write
+
+    def full(self, *args, **kwargs):
+        written.append(args)
+        if len(written) == 6:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        write(self, *args, **kwargs)
+
+    monkeypatch.setattr(MaskBagWriter, 'write', full)
+    first = replay(bag, '--ground-truth-topic', LABELS)
+    assert first.exit_code == 70 and 'No space left' in first.stderr and '--resume' in first.stderr
+    assert not (tmp_path / 'out' / 'report.json').exists()
+    assert replay(bag, '--ground-truth-topic', LABELS).exit_code == 2  # never overwritten unasked
+    del written[:]
+    monkeypatch.setattr(MaskBagWriter, 'write', lambda *a, **k: (written.append(a), write(*a, **k)))
+    assert replay(bag, '--ground-truth-topic', LABELS, '--resume').exit_code == 0
+    assert len(written) == COUNT - 4
+    assert timeless(tmp_path / 'out') == timeless(tmp_path / 'whole')
+    assert [s for s, _, _ in masks(tmp_path / 'out')] == [s for s, _, _ in masks(tmp_path / 'whole')]
+
+
+def test_asked_to_stop_it_keeps_every_measured_frame(replay, bag, monkeypatch, tmp_path):
+    from rtseg_ros.replay.command import Follower
+
+    answers = iter([False] * 3 + [True])
+    monkeypatch.setattr(Follower, 'wants_stop', lambda self: next(answers))
+    stopped = replay(bag)
+    assert stopped.exit_code == 130 and '4 frames' in stopped.stderr
+    monkeypatch.undo()
+    assert replay(bag, out='whole').exit_code == 0
+    assert replay(bag, '--resume').exit_code == 0
+    assert timeless(tmp_path / 'out') == timeless(tmp_path / 'whole')
+
+
+def test_torn_journal_line_counts_as_never_written(replay, bag, monkeypatch, tmp_path):
+    monkeypatch.setattr(replay_job, 'FRAMES_PER_FILE', 3)
+    assert replay(bag, out='whole').exit_code == 0
+    shutil.copytree(tmp_path / 'whole', tmp_path / 'out')
+    journal = tmp_path / 'out' / 'journal.jsonl'
+    journal.write_bytes(journal.read_bytes()[: journal.stat().st_size * 3 // 4])
+    assert replay(bag, '--resume').exit_code == 0
+    assert timeless(tmp_path / 'out') == timeless(tmp_path / 'whole')
+    assert len(masks(tmp_path / 'out')) == COUNT
+
+
+def test_resume_of_a_finished_replay_does_nothing_again(replay, bag, monkeypatch, tmp_path):
+    assert replay(bag).exit_code == 0
+    before = timeless(tmp_path / 'out')
+    monkeypatch.setattr(replay_job, '_replay', lambda *a: pytest.fail('done again'))
+    assert replay(bag, '--resume').exit_code == 0
+    assert timeless(tmp_path / 'out') == before
+
+
+def test_resume_refuses_other_settings(replay, bag, tmp_path):
+    assert replay(bag).exit_code == 0
+    result = replay(bag, '--resume', '--stride', 2)
+    assert result.exit_code == 2 and 'stride was 1 and is 2' in result.stderr
+
+
+def test_write_that_the_system_refuses_keeps_what_is_finished(replay, pairs, monkeypatch, tmp_path):
+    """A limit on file sizes stands for the full disk: the third file of masks and overlays does not fit."""
+    rng = np.random.default_rng(2)
+    flat, noise = np.zeros_like(pairs[0][0]), rng.integers(0, 256, (4, *pairs[0][0].shape), np.uint8)
+    bag = write_bag(tmp_path / 'growing', drive([(rgb, rgb[:, :, 0]) for rgb in (*[flat] * 4, *noise)]))
+    monkeypatch.setattr(replay_job, 'FRAMES_PER_FILE', 2)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
+    try:
+        stopped = replay(bag, '--outputs', 'mask,overlay')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert stopped.exit_code == 70 and 'File too large' in stopped.stderr and '--resume' in stopped.stderr
+    assert sorted(p.name for p in (tmp_path / 'out' / 'masks').iterdir()) == ['masks_0.mcap', 'masks_1.mcap']
+    assert not (tmp_path / 'out' / 'report.json').exists()
+    kept = (tmp_path / 'out' / 'masks' / 'masks_0.mcap').stat()
+    assert replay(bag, '--outputs', 'mask,overlay', '--resume').exit_code == 0
+    assert (tmp_path / 'out' / 'masks' / 'masks_0.mcap').stat().st_mtime_ns == kept.st_mtime_ns
+    assert replay(bag, '--outputs', 'mask,overlay', out='whole').exit_code == 0
+    assert timeless(tmp_path / 'out') == timeless(tmp_path / 'whole')

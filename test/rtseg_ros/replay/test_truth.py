@@ -1,0 +1,143 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from recordings import PERIOD_NS, START_NS, Entry, drive, write_bag
+from replays import COUNT, LABELS, report
+
+from rtseg_models.datasets import Sample
+from rtseg_models.engine import Pipeline
+from rtseg_models.engine.backends import Options
+from rtseg_models.evaluation import evaluate
+from rtseg_models.labels import CAMVID, CITYSCAPES
+from rtseg_models.metrics import ConfusionMatrix
+
+
+@pytest.mark.parametrize('source', ('topic', 'stamps', 'seconds', 'frames'))
+def test_ground_truth_equals_a_direct_evaluation(source, replay, bag, pairs, expected, tmp_path):
+    names = {
+        'stamps': lambda i: str(START_NS + i * PERIOD_NS),
+        'seconds': lambda i: f'{(START_NS + i * PERIOD_NS) // 10**9}.{(START_NS + i * PERIOD_NS) % 10**9:09d}',
+        'frames': lambda i: f'frame_{i:04d}',
+    }
+    option = ['--ground-truth-topic', LABELS]
+    if source != 'topic':
+        (tmp_path / 'labels').mkdir()
+        for i, (_, label) in enumerate(pairs):
+            cv2.imwrite(str(tmp_path / 'labels' / f'{names[source](i)}.png'), label)
+        option = ['--ground-truth', tmp_path / 'labels']
+    assert replay(bag, *option).exit_code == 0
+    matrix = ConfusionMatrix(11, 11)
+    for (_, label), labels in zip(pairs, expected):
+        matrix.update(label, labels)
+    facts = report(tmp_path / 'out')
+    assert facts['confusion'] == matrix.counts.tolist()
+    assert list(facts['iou'].values()) == [None if v != v else v for v in matrix.iou().tolist()]
+    assert facts['miou'] == matrix.miou() and facts['truth_frames'] == COUNT
+
+
+class _Drive:
+    """The frames as the dataset that ``rtseg evaluate`` would be given."""
+
+    class_set = CAMVID
+
+    def __init__(self, pairs) -> None:
+        self._pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(str(index), *self._pairs[index])
+
+
+def test_figures_are_those_of_the_evaluation(replay, bag, bundle, pairs, tmp_path):
+    assert replay(bag, '--ground-truth-topic', LABELS).exit_code == 0
+    facts = report(tmp_path / 'out')
+    direct = evaluate(Pipeline(bundle, options=Options(threads=1)), _Drive(pairs)).to_json()
+    for key in ('miou', 'iou', 'pixel_accuracy', 'confusion', 'frames'):
+        assert facts[key] == direct[key], key
+
+
+def test_labels_may_come_long_before_or_after_their_images(replay, pairs, tmp_path):
+    entries = drive(pairs)
+    shifted = [
+        Entry(e.topic, e.stamp_ns, e.image, e.record_time_ns + (5 if i % 4 == 1 else -5) * 10**9)
+        if e.topic == LABELS
+        else e
+        for i, e in enumerate(entries)
+    ]
+    path = write_bag(tmp_path / 'shifted', shifted)
+    assert replay(path, '--ground-truth-topic', LABELS).exit_code == 0
+    assert report(tmp_path / 'out')['truth_frames'] == COUNT
+
+
+def test_classes_are_mapped_by_name_and_the_rest_is_listed(replay, bag, pairs, expected, tmp_path):
+    to_cityscapes = {n: i for i, n in enumerate(CITYSCAPES.names)}
+    table = np.full(256, 255, np.uint8)
+    camvid = ['sky', 'building', 'pole', 'road', None, None, None, 'fence', 'car', None, None]
+    for i, name in enumerate(camvid):
+        table[i] = to_cityscapes[name] if name else to_cityscapes['rider']
+    table[11] = 255
+    (tmp_path / 'labels').mkdir()
+    for i, (_, label) in enumerate(pairs):
+        cv2.imwrite(str(tmp_path / 'labels' / f'{i}.png'), table[label])
+    assert replay(bag, '--ground-truth', tmp_path / 'labels', '--ground-truth-classes', 'cityscapes').exit_code == 0
+    facts = report(tmp_path / 'out')
+    assert 'rider' in facts['unmapped'] and 'road' not in facts['unmapped']
+    assert facts['iou']['tree'] is None and facts['iou']['road'] is not None
+    matrix = ConfusionMatrix(11, 11)
+    for (_, label), labels in zip(pairs, expected):
+        known = np.isin(label, [i for i, n in enumerate(camvid) if n])
+        matrix.update(np.where(known, label, 255).astype(np.uint8), labels)
+    assert facts['confusion'] == matrix.counts.tolist()
+
+
+def test_class_set_from_a_file(replay, bag, bundle, tmp_path):
+    rows = [{'id': i, 'name': n.upper().replace('_', '-')} for i, n in enumerate(bundle.card.class_names)]
+    (tmp_path / 'classes.json').write_text(json.dumps({'classes': rows, 'ignore_id': 11}))
+    options = ['--ground-truth-topic', LABELS, '--ground-truth-classes', tmp_path / 'classes.json']
+    assert replay(bag, *options).exit_code == 0
+    assert replay(bag, '--ground-truth-topic', LABELS, out='own').exit_code == 0
+    assert report(tmp_path / 'out')['confusion'] == report(tmp_path / 'own')['confusion']
+
+
+def test_ground_truth_that_matches_no_frame_is_an_error_status(replay, bag, tmp_path):
+    (tmp_path / 'labels').mkdir()
+    cv2.imwrite(str(tmp_path / 'labels' / '1500000000000000000.png'), np.zeros((72, 104), np.uint8))
+    result = replay(bag, '--ground-truth', tmp_path / 'labels')
+    assert result.exit_code == 1 and 'no frame found its ground truth' in result.stderr
+    assert report(tmp_path / 'out')['frames'] == COUNT
+
+
+def test_some_frames_without_ground_truth_are_counted(replay, bag, pairs, tmp_path):
+    (tmp_path / 'labels').mkdir()
+    cv2.imwrite(str(tmp_path / 'labels' / '2.png'), pairs[2][1])
+    cv2.imwrite(str(tmp_path / 'labels' / '3.png'), pairs[3][1][:50])
+    assert replay(bag, '--ground-truth', tmp_path / 'labels').exit_code == 0
+    facts = report(tmp_path / 'out')
+    assert facts['truth_frames'] == 1 and facts['notes'] == [
+        f'{COUNT - 1} of {COUNT} frames have no ground truth and count for none'
+    ]
+
+
+def test_ground_truth_with_strange_ids_ends_with_their_list(replay, bag, pairs, tmp_path):
+    (tmp_path / 'labels').mkdir()
+    label = pairs[0][1].copy()
+    label[0, 0], label[0, 1] = 33, 21
+    cv2.imwrite(str(tmp_path / 'labels' / '0.png'), label)
+    result = replay(bag, '--ground-truth', tmp_path / 'labels')
+    assert result.exit_code == 65 and '[21, 33]' in result.stderr
+
+
+def test_labels_named_by_frame_are_refused_where_that_is_ambiguous(replay, bag, pairs, tmp_path):
+    (tmp_path / 'labels').mkdir()
+    cv2.imwrite(str(tmp_path / 'labels' / '0.png'), pairs[0][1])
+    for more in (('--topic', LABELS), ('--start', '0.2'), (bag,)):
+        result = replay(bag, '--ground-truth', tmp_path / 'labels', *more)
+        assert result.exit_code == 2 and 'name them by stamp' in ' '.join(result.stderr.split())
