@@ -44,7 +44,7 @@ def write_results(
 ) -> RunSummary:
     """Write ``overlay.mp4`` and the bag ``masks`` into ``out`` and give what was measured."""
     served = [p for p in recording.passages.values() if p.mask_received_ns is not None]
-    mapping = ClassMapping(bundle.card, run.truth_classes)
+    mapping = ClassMapping(bundle.card.class_names, bundle.card.ignore_id, run.truth_classes)
     stages = _stage_ms(recording, served)
     meter = _Meter(bundle, mapping)
     records: List[FrameRecord] = []
