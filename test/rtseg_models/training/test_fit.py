@@ -83,6 +83,8 @@ def test_non_finite_loss_tells_step_and_rate_and_keeps_the_checkpoint(data: Data
     wild = replace(TINY, epochs=4, lr=1e35, precision='fp32', ema=0.0)
     with pytest.raises(NonFiniteLoss, match=r'loss (nan|inf) at step \d+ \(epoch \d\), learning rate \d\.\d\de\+3[45]'):
         train(wild, data, tmp_path / 'wild', log=lines.append)
+    with pytest.raises(NonFiniteLoss, match=r'at step 1 \(epoch 1\)'):  # told exactly, though found at the epoch's end
+        train(replace(wild, batch=2), data, tmp_path / 'wilder')
     finished = [line for line in lines if line.startswith('epoch')]
     assert (tmp_path / 'wild' / 'last.pt').exists() == bool(finished)
 
@@ -161,3 +163,15 @@ def test_the_command_leaves_all_results(root: Path, tmp_path: Path) -> None:
     card = json.loads((out / 'bundle' / 'card.json').read_text())
     assert set(card['miou']) == {'val', 'held_out_drive'}
     assert list((out / 'tensorboard').glob('events*'))
+
+
+def test_a_split_that_was_learnt_from_is_not_measured(root: Path, tmp_path: Path) -> None:
+    size = ','.join(map(str, SIZE))
+    settings = ['epochs=1', 'batch=4', f'crop=[{size}]', f'input_size=[{size}]', 'splits=["train","val"]']
+    arguments = ['fast_scnn-camvid-only', '--root', str(root), '--out', str(tmp_path / 'out')]
+    result = CliRunner().invoke(command, arguments + [a for s in settings for a in ('--set', s)])
+    assert result.exit_code == 0, result.output
+    assert 'not measured, since all splits were trained on' in ' '.join(result.output.split())
+    card = json.loads((tmp_path / 'out' / 'bundle' / 'card.json').read_text())
+    assert card['miou'] == {} and card['origin']['trained_on'] == ['train', 'val']
+    assert json.loads((tmp_path / 'out' / 'configuration.json').read_text())['samples'] == 6
