@@ -62,6 +62,7 @@ def create(bundle: Bundle, size: Size, options: Options) -> OpenVINOBackend:
     }
     if options.threads:
         settings['INFERENCE_NUM_THREADS'] = options.threads
+        settings['ENABLE_CPU_PINNING'] = False  # pinned, several such networks would share the first cores
 
     with graph_file(bundle, size, options.cache_dir) as graph:
 
