@@ -105,8 +105,8 @@ def blend(rgb: np.ndarray, labels: np.ndarray, table: np.ndarray, alpha: int, ou
     np.take(table, labels, axis=0, out=out, mode='clip')
     unlabelled = labels == 255
     out[unlabelled] = rgb[unlabelled]
-    mixed = rgb * np.uint16(256 - alpha)
-    mixed += out * np.uint16(alpha)
+    mixed = np.multiply(rgb, np.uint16(256 - alpha), dtype=np.uint16)  # NumPy 1 would stay at 8 bits
+    mixed += np.multiply(out, np.uint16(alpha), dtype=np.uint16)
     mixed += np.uint16(128)
     np.right_shift(mixed, np.uint16(8), out=mixed)
     out[:] = mixed

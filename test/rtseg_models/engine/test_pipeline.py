@@ -110,16 +110,17 @@ def test_nan_logits_raise(painted, arguments):
 def test_a_batch_equals_its_images_one_by_one(painted, sizes):
     images = [picture(*size, seed=i) for i, size in enumerate(sizes)]
     results = painted.batch(images)
+    assert len(results) == len(images)
     if isinstance(painted.backend, Batcher):
         assert painted.backend.batches == ([3] if len(set(sizes)) == 1 else [1] * len(sizes))
-    for image, result in zip(images, results, strict=True):
+    for image, result in zip(images, results):
         np.testing.assert_array_equal(result.labels, painted(image).labels)
 
 
 @pytest.mark.parametrize('options', [{'confidence': True}, {'threshold': 0.9}, {'size': (64, 96)}])
 def test_a_batch_takes_the_options_of_single_images(painted, options):
     images = [picture(seed=i) for i in range(2)]
-    for image, result in zip(images, painted.batch(images, **options), strict=True):
+    for image, result in zip(images, painted.batch(images, **options)):
         alone = painted(image, **options)
         np.testing.assert_array_equal(result.labels, alone.labels)
         np.testing.assert_array_equal(result.confidence, alone.confidence)
@@ -127,7 +128,7 @@ def test_a_batch_takes_the_options_of_single_images(painted, options):
 
 def test_images_of_the_networks_size_are_stacked_unchanged(painted):
     images = [np.resize(picture(seed=i), (64, 96, 3)) for i in range(3)]
-    for image, result in zip(images, painted.batch(images), strict=True):
+    for image, result in zip(images, painted.batch(images)):
         np.testing.assert_array_equal(result.labels, painted(image).labels)
 
 
