@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 import re
 from dataclasses import dataclass, replace
@@ -69,7 +70,7 @@ MODULES: Dict[str, str] = {
 }
 """Backend name to the module it needs; ``backends/<name>_backend.py`` holds it."""
 
-_PACKAGES = {'tensorrt': 'onnxruntime-gpu with its TensorRT provider'}
+_PACKAGES = {'openvino': 'openvino 2025.0 or newer', 'tensorrt': 'onnxruntime-gpu with its TensorRT provider'}
 _ON_CPU = ('openvino', 'onnxruntime', 'torch')
 _ON_GPU = ('tensorrt', 'onnxruntime', 'torch')
 _GPU_NODES = ('/dev/nvidia0', '/dev/nvhost-gpu', '/dev/nvgpu', '/dev/dxg')  # desktop, Jetson, newer Jetson, WSL
@@ -78,12 +79,22 @@ LEAST_AGREEMENT = 0.995
 
 
 def installed(name: str) -> bool:
-    """Whether the backend's runtime can be imported here (it is not imported to find out)."""
+    """Whether a runtime that the backend can use is here (it is not imported to find out)."""
     spec = importlib.util.find_spec(MODULES[name])
+    if spec is not None and name == 'openvino':
+        return _openvino_reads_our_graphs()
     if spec is None or name != 'tensorrt':
         return spec is not None
     folders = [Path(p) for p in spec.submodule_search_locations or ()]
     return any((f / 'capi' / 'libonnxruntime_providers_tensorrt.so').is_file() for f in folders)
+
+
+def _openvino_reads_our_graphs() -> bool:
+    """Older releases do not read fp16 weights from beside a graph; one installed without metadata is trusted."""
+    try:
+        return int(importlib.metadata.version('openvino').split('.')[0]) >= 2025
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return True
 
 
 def nvidia_gpu_present() -> bool:
