@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Optional
 
 import click
+from rich.console import Console
 from rich.table import Table
 
 from ..training.recipes import RECIPES
 from .output import console, json_option, write_json
+
+TABLE_WIDTH = 170
 
 
 @click.command('recipes')
@@ -38,4 +41,5 @@ def command(json_path: Optional[Path]) -> None:
             f'{r.crop[0]}x{r.crop[1]}',
             r.source,
         )
-    console.print(table)
+    table.columns[0].no_wrap = True
+    Console(width=max(console.width, TABLE_WIDTH)).print(table)
