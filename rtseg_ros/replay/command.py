@@ -30,6 +30,7 @@ from ..reporting.measures import figures
 from ..startup import INTERRUPTED
 from .compare import compare_runs
 from .job import OUTPUTS, Interrupted, Job, JobResult, rate_without_replay, run_job, share_cores
+from .journal import NAME as JOURNAL
 from .report import summarise
 from .truth import TruthSpec, named_by_frame
 
@@ -200,7 +201,7 @@ def replay(jobs: Dict[str, List[Job]], out: Path, ray_address: Optional[str]) ->
 def _run(
     jobs: List[Job], ray_address: Optional[str], console: Console
 ) -> Tuple[List[JobResult], Dict[str, str], Optional[float]]:
-    """Results, why others failed, and the rate of the pipelines alone where they ran in this process."""
+    """Results, why others failed, and the rate of the pipelines alone where all was done in this process."""
     if ray_address:
         from .fleet import run_on_ray
 
@@ -209,11 +210,12 @@ def _run(
     results: List[JobResult] = []
     failed: Dict[str, str] = {}
     rate: Optional[float] = None
+    begun = any((Path(job.out) / JOURNAL).exists() for job in jobs)  # then times are of different hours
     try:
         for job in jobs:
             with Follower(job, console) as follower:
                 try:
-                    rate = rate or rate_without_replay(job, pipelines)
+                    rate = rate or (None if begun else rate_without_replay(job, pipelines))
                     results.append(run_job(job, pipelines, follower))
                 except RtsegError as error:
                     if len(jobs) == 1:

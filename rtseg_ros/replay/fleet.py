@@ -8,6 +8,7 @@ the job's journal. Bags, bundles and the output folder must lie where every work
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from rtseg_models.engine import Pipeline
@@ -60,7 +61,7 @@ def run_on_ray(jobs: List[Job], address: str, say: Callable[[str], None]) -> Tup
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise Unavailable(f'no Ray cluster at {address!r}: {error}') from error
     try:
-        return _gather(ray, jobs, say)
+        return _gather(ray, [replace(job, networks=1) for job in jobs], say)
     finally:
         if begun:
             ray.shutdown()

@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pytest
 from recordings import drive, write_bag
-from replays import COUNT, LABELS, masks, timeless
+from replays import COUNT, LABELS, masks, report, timeless
 
 from rtseg_ros.bag import MaskBagWriter
 from rtseg_ros.replay import job as replay_job
@@ -51,6 +51,8 @@ def test_asked_to_stop_it_keeps_every_measured_frame(replay, bag, monkeypatch, t
     assert replay(bag, out='whole').exit_code == 0
     assert replay(bag, '--resume').exit_code == 0
     assert timeless(tmp_path / 'out') == timeless(tmp_path / 'whole')
+    rates = [report(tmp_path / name)['pipeline_fps'] for name in ('whole', 'out')]
+    assert rates[0] > 0 and rates[1] is None  # measured at another time than the frames
 
 
 def test_torn_journal_line_counts_as_never_written(replay, bag, monkeypatch, tmp_path):
