@@ -42,6 +42,9 @@ def changed_frames(a: Run, b: Run, facts: Dict[str, Any]) -> str:
     body = ''.join(shown[key] for key in wanted if key in shown)
     if not body:
         return ''
+    sub = 'Those with the most pixels labelled differently.'
+    if any('delta' in row for row in wanted.values()):
+        sub = 'Those whose mean IoU differs most.'
     if any('fixed' in row for row in wanted.values()):
         keys = ''.join(
             f'<span><i class="swatch" style="background:{rgb_hex(colour)}"></i>{name}</span>'
@@ -49,7 +52,7 @@ def changed_frames(a: Run, b: Run, facts: Dict[str, Any]) -> str:
         )
     else:
         keys = f'<span><i class="swatch" style="background:{rgb_hex(CHANGES[-1])}"></i>labelled differently</span>'
-    return section('Frames that changed most', '', f'<div class="legend">{keys}</div><br>{body}')
+    return section('Frames that changed most', sub, f'<div class="legend">{keys}</div><br>{body}')
 
 
 def _pictures(

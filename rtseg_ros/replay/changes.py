@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -90,14 +90,23 @@ def changes(a: Run, b: Run, common: List[Key]) -> Dict[str, Any]:
                 labelled += count
                 row.update({name: int(n) / max(1, count) for name, n in zip(WORTH, mine.sum(axis=0))})
             rows.append(row)
-    ranked = sorted(rows, key=lambda r: (-abs(r.get('delta', 0.0)), -r['changed']))
     return {
         **_moved(a, b, pairs),
         'worth': _worth(a, worth, labelled),
         'truth_fault': truths.fault,
-        'most_changed': ranked[:MOST_CHANGED],
+        'most_changed': most_changed(rows),
         'per_frame': rows,
     }
+
+
+def most_changed(rows: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """The frames whose mean IoU, without truth whose labels, changed most; no neighbours, which look alike."""
+    gap = len(rows) // 25
+    chosen: List[int] = []
+    for place in sorted(range(len(rows)), key=lambda i: (-abs(rows[i].get('delta', 0.0)), -rows[i]['changed'])):
+        if len(chosen) < MOST_CHANGED and all(abs(place - other) > gap for other in chosen):
+            chosen.append(place)
+    return [rows[place] for place in chosen]
 
 
 def rate(truth: np.ndarray, mask_a: np.ndarray, mask_b: np.ndarray) -> np.ndarray:

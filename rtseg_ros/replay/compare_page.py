@@ -5,14 +5,15 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Sequence
 
 import numpy as np
 
 from ..reporting.charts import Plot, binned, curves, number, rgb_hex
-from ..reporting.layout import document, legend, percent, section, tile
+from ..reporting.layout import document, legend, percent, section, table, tile
 from .changed_frames import changed_frames
 from .runs import Run
+from .verdict import direction, points, verdict
 
 
 def comparison_page(a: Run, b: Run, facts: Dict[str, Any]) -> str:
@@ -25,7 +26,7 @@ def comparison_page(a: Run, b: Run, facts: Dict[str, Any]) -> str:
     )
     parts = [
         head,
-        f'<section><p class="verdict">{verdict(facts)}</p></section>',
+        f'<section class="plain">{verdict(facts)}</section>',
         tiles(facts),
         by_class(a, facts),
         worth_by_class(a, facts),
@@ -39,58 +40,29 @@ def comparison_page(a: Run, b: Run, facts: Dict[str, Any]) -> str:
     return document(f'{a.folder.name} and {b.folder.name}', (p for p in parts if p))
 
 
-def verdict(facts: Dict[str, Any]) -> str:
-    """The answer in a few sentences: quality as far as the interval tells, what the changes are worth, then cost."""
-    said = [_quality(facts['figures'].get('miou'))]
-    if facts['changed'] is not None:
-        share = f'{percent(facts["changed"], 2)} % of all pixels are labelled differently'
-        worth = facts['worth']
-        if worth and facts['changed']:
-            share += (
-                f'; of the pixels with ground truth B fixes {percent(worth["fixed"], 2)} %, breaks '
-                f'{percent(worth["broken"], 2)} % and changes {percent(worth["both_wrong"], 2)} % from one wrong class '
-                'to another'
-            )
-        said.append(f'{share}.')
-    times = [facts[run]['stage_ms'].get('total', {}).get('p50') for run in 'ab']
-    if all(times):
-        ratio = times[1] / times[0]
-        how = 'as long as' if 0.98 < ratio < 1.02 else f'{ratio:.2f} times as long as'
-        said.append(f'A frame takes B {how} A ({times[0]:.1f} ms to {times[1]:.1f} ms, median).')
-    return ' '.join(said)
-
-
-def _quality(miou: Optional[Dict[str, Any]]) -> str:
-    if not miou or not miou['interval']:
-        return 'There is no ground truth, so this page says what differs, not what is better.'
-    low, high = (100 * v for v in miou['interval'])
-    if miou['delta'] == low == high == 0:
-        return '<b>A and B are equally good</b>: every figure is the same.'
-    span = f'{100 * miou["delta"]:+.2f} points of mean IoU, 95 % interval {low:+.2f} to {high:+.2f}'
-    if low > 0:
-        return f'<b class="better">B is better</b>: {span}.'
-    if high < 0:
-        return f'<b class="worse">B is worse</b>: {span}.'
-    return f'<b>Undecided</b>: {span}, which does not leave out zero. More frames with ground truth would tell.'
-
-
 def tiles(facts: Dict[str, Any]) -> str:
-    """Key figures of both."""
+    """Key figures of B, with those of A below."""
     row = []
     for name, key in (('Mean IoU', 'miou'), ('Pixel accuracy', 'pixel_accuracy')):
         figure = facts['figures'].get(key)
         if figure:
-            row.append(tile(name, percent(figure['b'], 2), '%', f'A {percent(figure["a"], 2)} %'))
-    for name, key, unit in (('Throughput', 'fps', 'fps'),):
-        a, b = facts['a'][key], facts['b'][key]
-        if a and b:
-            row.append(tile(name, f'{b:.1f}', unit, f'A {a:.1f} {unit}'))
+            row.append(_tile(name, [percent(figure[run], 2) for run in 'ab'], '%'))
+    medians = [facts[run]['stage_ms'].get('total', {}).get('p50') for run in 'ab']
+    if all(medians):
+        row.append(_tile('Latency p50', [f'{ms:.1f}' for ms in medians], 'ms'))
+    rates = [facts[run]['fps'] for run in 'ab']
+    if all(rates):
+        row.append(_tile('Throughput', [f'{fps:.1f}' for fps in rates], 'fps'))
     flicker = [facts[run]['flicker']['all'] for run in 'ab']
     if None not in flicker:
-        row.append(tile('Flicker', percent(flicker[1], 2), '%', f'A {percent(flicker[0], 2)} %'))
+        row.append(_tile('Flicker', [percent(share, 2) for share in flicker], '%'))
     if facts['changed'] is not None:
-        row.append(tile('Pixels changed', percent(facts['changed'], 2), '%', f'{facts["frames"]:,} frames'))
+        row.append(tile('Pixels changed', percent(facts['changed'], 2), '%', f'in {facts["frames"]:,} frames'))
     return f'<div class="tiles">{"".join(row)}</div>'
+
+
+def _tile(name: str, values: Sequence[str], unit: str) -> str:
+    return tile(f'{name} of B', values[1], unit, f'A {values[0]} {unit}')
 
 
 def by_class(a: Run, facts: Dict[str, Any]) -> str:
@@ -104,22 +76,24 @@ def by_class(a: Run, facts: Dict[str, Any]) -> str:
     reach = max(0.005, 1.08 * max(abs(v) for v in ends))
     colours = {c['name']: rgb_hex(c['colour']) for c in a.report['classes']}
     lines = []
-    for name, figure in rows.items():
+    for name, figure in sorted(rows.items(), key=lambda item: item[1]['delta']):
         low, high = figure['interval']
-        kind = 'better' if low > 0 else 'worse' if high < 0 else ''
+        kind = direction(figure['interval'])
         lines.append(
-            f'<tr><td><i class="swatch" style="background:{colours[name]}"></i> {escape(name)}</td>'
+            f'<tr><td class="name"><i class="swatch" style="background:{colours[name]}"></i> {escape(name)}</td>'
             f'<td class="number">{percent(figure["a"])}</td><td class="number">{percent(figure["b"])}</td>'
-            f'<td class="number {kind}"><b>{100 * figure["delta"]:+.2f}</b></td>'
-            f'<td style="width:46%">{_whisker(figure["delta"], low, high, reach, kind)}</td></tr>'
+            f'<td class="number {kind}"><b>{points(figure["delta"])}</b></td>'
+            f'<td class="chart">{_whisker(figure["delta"], low, high, reach, kind)}</td></tr>'
         )
-    heads = '<th>Class</th>' + ''.join(f'<th class="number">{h}</th>' for h in ('A %', 'B %', 'B − A')) + '<th></th>'
+    heads = '<th>Class</th>' + ''.join(f'<th class="number">{h}</th>' for h in ('A %', 'B %', 'B − A'))
+    heads += f'<th class="chart"><div class="ends"><span>{points(-reach, 1)}, B worse</span><span>0</span>'
+    heads += f'<span>B better, {points(reach, 1)}</span></div></th>'
     sub = (
         'Difference of the IoU in points with its 95 % interval (paired bootstrap over blocks of '
-        f'{facts["block_frames"]} frames, {facts["resamples"]:,} draws). Coloured where the interval leaves out zero. '
-        f'The axis ends at ±{100 * reach:.2f} points.'
+        f'{facts["block_frames"]} frames, {facts["resamples"]:,} draws), the greatest loss first. Grey where the '
+        'interval holds zero: chance may explain the difference.'
     )
-    return section('Where it is better, where worse', sub, f'<table><tr>{heads}</tr>{"".join(lines)}</table>')
+    return section('Where it is better, where worse', sub, table(heads, lines))
 
 
 def _whisker(delta: float, low: float, high: float, reach: float, kind: str) -> str:
@@ -132,7 +106,7 @@ def _whisker(delta: float, low: float, high: float, reach: float, kind: str) -> 
     look = f'stroke="{colour}" stroke-width="5" stroke-linecap="round" stroke-opacity=".45"'
     plot.add(f'<line x1="{x0:.1f}" x2="{x1:.1f}" y1="11" y2="11" {look}/>')
     plot.add(f'<circle cx="{x:.1f}" cy="11" r="5" fill="{colour}"/>')
-    return plot.svg(f'{100 * delta:+.2f} points, {100 * low:+.2f} to {100 * high:+.2f}')
+    return plot.svg(f'{points(delta)} points, {points(low)} to {points(high)}')
 
 
 def worth_by_class(a: Run, facts: Dict[str, Any]) -> str:
@@ -147,23 +121,27 @@ def worth_by_class(a: Run, facts: Dict[str, Any]) -> str:
     for name, row in sorted(rows.items(), key=lambda item: -sum(item[1].values())):
         swatch = f'<i class="swatch" style="background:{colours[name]}"></i> {escape(name)}'
         lines.append(_worth_row(swatch, row, reach))
-    heads = '<th>True class</th><th class="number">broken %</th><th style="width:40%"></th>'
+    heads = '<th>True class</th><th class="number">broken %</th><th class="chart"></th>'
     heads += '<th class="number">fixed %</th><th class="number">fixed − broken</th><th class="number">both wrong %</th>'
     sub = (
         'Pixels that A and B label differently, as shares of all pixels with ground truth: <b>broken</b> were right in '
         'A, <b>fixed</b> are right in B, <b>both wrong</b> went from one wrong class to another.'
     )
-    return section('What the changes are worth', sub, f'<table><tr>{heads}</tr>{"".join(lines)}</table>')
+    return section('What the changes are worth', sub, table(heads, lines))
 
 
 def _worth_row(name: str, row: Dict[str, float], reach: float) -> str:
-    net = round(100 * (row['fixed'] - row['broken']), 2) + 0.0  # turns -0.0 into 0.0
+    net = round(row['fixed'] - row['broken'], 4) + 0.0  # turns -0.0 into 0.0
     kind = 'better' if net > 0 else 'worse' if net < 0 else ''
-    return (
-        f'<tr><td>{name}</td><td class="number">{percent(row["broken"], 2)}</td>'
-        f'<td>{_worth_bar(row, reach) if reach else ""}</td><td class="number">{percent(row["fixed"], 2)}</td>'
-        f'<td class="number {kind}"><b>{net:+.2f}</b></td><td class="number">{percent(row["both_wrong"], 2)}</td></tr>'
+    cells = (
+        ('name', name),
+        ('number', percent(row['broken'], 2)),
+        ('chart', _worth_bar(row, reach) if reach else ''),
+        ('number', percent(row['fixed'], 2)),
+        (f'number {kind}', f'<b>{points(net)}</b>'),
+        ('number', percent(row['both_wrong'], 2)),
     )
+    return '<tr>' + ''.join(f'<td class="{look}">{cell}</td>' for look, cell in cells) + '</tr>'
 
 
 def _worth_bar(row: Dict[str, float], reach: float) -> str:
@@ -178,12 +156,12 @@ def _worth_bar(row: Dict[str, float], reach: float) -> str:
 
 
 def speed(facts: Dict[str, Any]) -> str:
-    """Milliseconds by stage."""
+    """Milliseconds by stage, those that a live node has first."""
     stages = list(dict.fromkeys([*facts['a']['stage_ms'], *facts['b']['stage_ms']]))
     if not stages:
         return ''
     lines = []
-    for stage in stages:
+    for stage in sorted(stages, key=lambda name: name == 'write'):
         a, b = (facts[run]['stage_ms'].get(stage) for run in 'ab')
         cells = ''.join(
             f'<td class="number">{number(round(v[p], 2)) if v else "–"}</td>'
@@ -191,13 +169,21 @@ def speed(facts: Dict[str, Any]) -> str:
             for v in (a, b)
         )
         ratio = f'{b["p50"] / a["p50"]:.2f}' if a and b and a['p50'] else '–'
-        lines.append(f'<tr><td>{escape(stage)}</td>{cells}<td class="number"><b>{ratio}</b></td></tr>')
-    heads = ''.join(f'<th class="number">{p} {run}</th>' for p in ('p50', 'p95', 'p99') for run in 'AB')
-    body = f'<table><tr><th>ms per frame</th>{heads}<th class="number">B / A</th></tr>{"".join(lines)}</table>'
-    said = 'Compare times only where both ran on one machine at one load: '
-    machines = {facts[run]['machine'].get('processor', '?') for run in 'ab'}
-    said += 'both report ' + ' and '.join(escape(str(m)) for m in sorted(machines)) + '.'
-    return section('What it costs', said, f'<div class="scroll">{body}</div>')
+        name = {'total': '<b>total</b>', 'write': 'measure, write'}.get(stage, escape(stage))
+        lines.append(f'<tr><td class="name">{name}</td>{cells}<td class="number"><b>{ratio}</b></td></tr>')
+    heads = '<th>ms per frame</th>'
+    heads += ''.join(f'<th class="number">{p} {run}</th>' for p in ('p50', 'p95', 'p99') for run in 'AB')
+    heads += '<th class="number">p50 B / A</th>'
+    said = (
+        'Total is what a live node spends on a frame too. Compare times only where both ran on one machine at one load'
+    )
+    machines = [facts[run]['machine'] for run in 'ab']
+    names = sorted({escape(str(m.get('processor', '?'))) for m in machines})
+    said += f': both report {names[0]}' if len(names) == 1 else f': these did not ({" and ".join(names)})'
+    crowded = [m.get('networks_side_by_side', 1) for m in machines]
+    if crowded != [1, 1]:
+        said += '. Networks side by side take longer for a frame: A ran {} of them, B {}'.format(*crowded)
+    return section('What it costs', f'{said}.', table(heads, lines))
 
 
 def moved(facts: Dict[str, Any]) -> str:
@@ -244,7 +230,7 @@ def over_time(facts: Dict[str, Any]) -> str:
     deltas = np.array([np.nan if r.get('delta') is None else r['delta'] for r in rows])
     if not np.isnan(deltas).all():
         body += '<br><h3>Mean IoU of the frame, B − A</h3>' + _signed(xs, deltas)
-    return section('Along the run', '', body)
+    return section('Along the run', 'Frames that both runs have, in the order of recording.', body)
 
 
 def _signed(xs: np.ndarray, ys: np.ndarray) -> str:

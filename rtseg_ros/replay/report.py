@@ -27,6 +27,8 @@ WORST, BEST, SPREAD = 4, 2, 6
 """How many of the worst and best frames a report shows, and how many where there is no truth."""
 
 _Frame = Tuple[JobResult, FrameRecord]
+_Choice = Tuple[str, FrameRecord]
+"""Why a frame is shown, for its caption, and the frame."""
 
 
 def summarise(bundle: Bundle, results: Sequence[JobResult], failed: Dict[str, str], out: Path) -> RunSummary:
@@ -75,7 +77,7 @@ def summarise(bundle: Bundle, results: Sequence[JobResult], failed: Dict[str, st
     )
 
 
-def choose(results: Sequence[JobResult], classes: int) -> List[Tuple[JobResult, List[FrameRecord]]]:
+def choose(results: Sequence[JobResult], classes: int) -> List[Tuple[JobResult, List[_Choice]]]:
     """The frames to show by job: the worst and best by their own mean IoU, or some spread over the run."""
     frames = [(result, record) for result in results for record in result.records if not record.dropped]
     scored = []
@@ -86,11 +88,12 @@ def choose(results: Sequence[JobResult], classes: int) -> List[Tuple[JobResult, 
         scored.sort(key=lambda row: (row[0], row[2].stamp_ns))
         gap = len(frames) // 25
         worst = _apart([row[1:] for row in scored], WORST, gap, [])
-        picked = worst + _apart([row[1:] for row in reversed(scored)], BEST, gap, worst)
+        best = _apart([row[1:] for row in reversed(scored)], BEST, gap, worst)
+        picked = [('Worst: ', *frame) for frame in worst] + [('Best: ', *frame) for frame in best]
     else:
         places = np.linspace(0, len(frames) - 1, min(SPREAD, len(frames))).round().astype(int)
-        picked = [frames[i] for i in places.tolist()]
-    return [(result, [record for owner, record in picked if owner is result]) for result in results]
+        picked = [('', *frames[i]) for i in places.tolist()]
+    return [(result, [(why, record) for why, owner, record in picked if owner is result]) for result in results]
 
 
 def _apart(ranked: Sequence[_Frame], count: int, gap: int, taken: Sequence[_Frame]) -> List[_Frame]:
@@ -103,7 +106,7 @@ def _apart(ranked: Sequence[_Frame], count: int, gap: int, taken: Sequence[_Fram
     return chosen
 
 
-def read_examples(result: JobResult, chosen: Sequence[FrameRecord], bundle: Bundle) -> List[Example]:
+def read_examples(result: JobResult, chosen: Sequence[_Choice], bundle: Bundle) -> List[Example]:
     """Image, mask and truth of some frames, from the bag, the job's own output and the ground truth."""
     job = result.job
     sources = {f'{root}/mask': topic for topic, root in output_topics(job.topics).items()}
@@ -111,7 +114,7 @@ def read_examples(result: JobResult, chosen: Sequence[FrameRecord], bundle: Bund
     truth = job.truth.open(Path(job.bag), card.class_names, card.ignore_id) if job.truth and chosen else None
     examples: Dict[int, Example] = {}
     with Bag(Path(job.bag)) as bag, Bag(Path(job.out) / 'masks') as masks:
-        for record in sorted(chosen, key=lambda r: r.record_time_ns):
+        for why, record in sorted(chosen, key=lambda choice: choice[1].record_time_ns):
             image = _find(bag, sources[record.topic], record)
             mask = _find(masks, record.topic, record)
             rgb = decode(image) if image is not None else None
@@ -124,10 +127,10 @@ def read_examples(result: JobResult, chosen: Sequence[FrameRecord], bundle: Bund
                 except NoTruth:
                     continue
             title, detail = _caption(result, record, bundle)
-            examples[id(record)] = Example(title, detail, rgb, decode_image(mask.message)[:, :, 0], label)
+            examples[id(record)] = Example(why + title, detail, rgb, decode_image(mask.message)[:, :, 0], label)
     if truth is not None:
         truth.close()
-    return [examples[id(r)] for r in chosen if id(r) in examples]
+    return [examples[id(r)] for _, r in chosen if id(r) in examples]
 
 
 def _find(bag: Bag, topic: str, record: FrameRecord) -> Optional[ImageRecord]:

@@ -42,6 +42,10 @@ def binned(values: np.ndarray) -> np.ndarray:
     return np.array([np.nanmean(r, axis=0) if not np.isnan(r).all() else np.full(r.shape[1:], np.nan) for r in rows])
 
 
+WIDE = 1000
+"""Drawings from this width on scroll sideways on a narrow page, where their text would get too small."""
+
+
 class Plot:
     """An SVG drawing with a frame of axes: x from ``x_range``, y from ``y_range``, both in data units."""
 
@@ -114,7 +118,10 @@ class Plot:
     def svg(self, label: str) -> str:
         """The finished drawing; ``label`` is what a screen reader says."""
         body = ''.join(self._parts)
-        return f'<svg viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(label)}">{body}</svg>'
+        box = f'viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(label)}"'
+        if self.width < WIDE:
+            return f'<svg {box}>{body}</svg>'
+        return f'<div class="scroll"><svg class="wide" {box}>{body}</svg></div>'
 
 
 def stacked_area(xs: np.ndarray, shares: np.ndarray, names: Sequence[str], colours: Sequence[str], x_label: str) -> str:

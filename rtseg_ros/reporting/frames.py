@@ -26,7 +26,9 @@ def examples(summary: RunSummary) -> str:
     table = np.zeros((256, 3), np.uint8)
     table[: len(summary.colours)] = summary.colours
     table[UNLABELLED] = (59, 63, 70)
-    sub = 'The worst frames by their own mean IoU, then the best. In the difference wrong pixels are red, void is dark.'
+    sub = (
+        'The worst and the best by their own mean IoU. In the difference wrong pixels are red; dark ones have no truth.'
+    )
     if not any(e.truth is not None for e in summary.examples):
         sub = 'Frames spread over the run.'
     return section('Frames', sub, ''.join(shots(e, table) for e in summary.examples))

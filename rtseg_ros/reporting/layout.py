@@ -54,6 +54,11 @@ def legend(names: Sequence[str], colours: Sequence[Any]) -> str:
     return f'<section><div class="legend">{"".join(chips)}</div></section>'
 
 
+def table(heads: str, rows: Iterable[str]) -> str:
+    """A table that scrolls sideways where the page is narrow."""
+    return f'<div class="scroll"><table class="wide"><tr>{heads}</tr>{"".join(rows)}</table></div>'
+
+
 def picture_row(title: str, detail: str, images: Sequence[Tuple[str, str]]) -> str:
     """A caption over pictures (name, data URI) side by side."""
     shown = ''.join(

@@ -170,6 +170,11 @@ def latency(summary: RunSummary) -> str:
             '</div></div>'
         )
     sub = 'Median time of each stage, then how the times spread; dashed lines are the median and the 95th percentile.'
+    side_by_side = summary.machine.get('networks_side_by_side', 1)
+    if side_by_side > 1:
+        sub += (
+            f' {side_by_side} networks shared the cores, so a frame took each of them longer than it takes one alone.'
+        )
     body = f'{stacked}<div class="legend" style="margin:10px 0 22px">{"".join(keys)}</div>'
     body += f'<div class="three">{"".join(small)}</div>'
     return section('Where the time goes', sub, body)
@@ -235,7 +240,7 @@ def flicker(summary: RunSummary) -> str:
 def facts(summary: RunSummary) -> str:
     """Tables of what ran where, on what."""
     digests = {f'mask sha256 {topic}': value for topic, value in summary.mask_sha256().items()}
-    source = {k: v for k, v in summary.source.items() if k != 'ground_truth_spec'}
+    source = {k: v for k, v in summary.source.items() if k not in ('ground_truth_spec', 'folders')}
     left = _table('Run', {**source, **summary.settings, **digests})
     right = _table('Bundle', summary.bundle) + '<br>' + _table('Machine', summary.machine)
     return section(

@@ -57,8 +57,8 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .bars .note { color: var(--faint); font-size: 12.5px; text-align: right; min-width: 64px; }
 .bars .name { display: inline-flex; align-items: center; gap: 8px; }
 .bars .head { color: var(--faint); font-size: 12px; font-weight: 550; }
-.two { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 26px; }
-.three { display: grid; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); gap: 18px; }
+.two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)); gap: 26px; }
+.three { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(300px, 100%), 1fr)); gap: 18px; }
 svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { fill: var(--soft); font: 11.5px system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif; }
 svg .strong { fill: var(--ink); font-weight: 620; }
@@ -72,6 +72,11 @@ th { text-align: left; color: var(--soft); font-weight: 560; font-size: 12.5px; 
 th, td { padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 tr:last-child td, tr:last-child th { border-bottom: 0; }
 td.number, th.number { text-align: right; }
+td.name { white-space: nowrap; }
+.chart { width: 44%; }
+.ends { display: flex; justify-content: space-between; padding: 0 3px; }
+table.wide { min-width: 660px; }
+svg.wide { min-width: 860px; }
 td.key { color: var(--soft); width: 30%; }
 code { font: 12px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 .heat { border-collapse: separate; border-spacing: 2px; width: auto; margin: 0 auto; font-size: 12px; }
@@ -87,7 +92,7 @@ code { font: 12px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; 
 .frame:first-of-type { border-top: 0; padding-top: 4px; }
 .frame p { margin: 0 0 8px; font-size: 13.5px; color: var(--soft); }
 .frame p b { color: var(--ink); }
-.shots { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 10px; }
+.shots { display: grid; grid-template-columns: repeat(auto-fit, minmax(165px, 1fr)); gap: 10px; }
 figure { margin: 0; }
 figure img { width: 100%; display: block; border-radius: 8px; border: 1px solid var(--line);
   background: var(--wash); }
@@ -100,7 +105,6 @@ figcaption { color: var(--faint); font-size: 12px; margin-top: 3px; }
 .better { color: var(--good); } .worse { color: var(--bad); }
 .verdict { font-size: 17px; line-height: 1.5; margin: 0; }
 footer { color: var(--faint); font-size: 12.5px; margin-top: 22px; }
-@media (max-width: 640px) { main { padding: 22px 14px; } section { padding: 16px; }
-  .two { grid-template-columns: 1fr; } }
+@media (max-width: 640px) { main { padding: 22px 14px; } section { padding: 16px; } }
 @media print { body { background: #fff; } section, .tile { break-inside: avoid; } }
 """

@@ -13,10 +13,10 @@ from recordings import drive, frames, write_bag
 from replays import LABELS, TOPIC
 
 from rtseg_models.errors import NotFound, UsageError
-from rtseg_ros.replay.changes import WORTH, count_worth, rate
+from rtseg_ros.replay.changes import WORTH, count_worth, most_changed, rate
 from rtseg_ros.replay.command import main
 from rtseg_ros.replay.compare import compare_runs
-from rtseg_ros.replay.compare_page import verdict
+from rtseg_ros.replay.verdict import verdict
 
 
 @pytest.fixture(scope='module')
@@ -125,7 +125,7 @@ def test_changes_are_rated_by_the_ground_truth(runs, tmp_path):
         gain = after['pixel_accuracy'] - before['pixel_accuracy']
         assert row['fixed'] - row['broken'] == pytest.approx(gain, abs=1e-12)
     text = (tmp_path / 'out' / 'compare.html').read_text()
-    assert 'What the changes are worth' in text and 'of the pixels with ground truth B fixes' in text
+    assert 'What the changes are worth' in text and 'Of the pixels with ground truth B fixes' in text
 
 
 def test_rating_of_a_case_worked_by_hand():
@@ -155,6 +155,40 @@ def test_changes_stay_unrated_where_the_recording_is_gone(runs, tmp_path):
     ),
 )
 def test_verdict_follows_the_interval(interval, said):
-    miou = {'a': 0.5, 'b': 0.5, 'delta': sum(interval) / 2, 'interval': interval}
-    timeless = {'figures': {'miou': miou}, 'changed': None, 'a': {'stage_ms': {}}, 'b': {'stage_ms': {}}}
-    assert said in verdict(timeless)
+    assert said in verdict({**UNTIMED, 'figures': {'miou': difference(interval)}})
+
+
+UNTIMED = {'figures': {}, 'iou': {}, 'changed': None, 'a': {'stage_ms': {}}, 'b': {'stage_ms': {}}}
+
+
+def difference(interval: list) -> dict:
+    return {'a': 0.5, 'b': 0.5, 'delta': sum(interval) / 2, 'interval': interval}
+
+
+def test_verdict_names_the_classes_that_differ_for_certain():
+    iou = {'road': [-0.01, 0.02], 'car': [0.1, 0.2], **{f'c{i}': [-0.01 * (i + 2), -0.01] for i in range(6)}}
+    said = verdict({**UNTIMED, 'iou': {name: difference(interval) for name, interval in iou.items()}})
+    assert 'worse at c5 (−4.0), c4 (−3.5), c3 (−3.0), c2 (−2.5) and 2 more; better at car (+15.0).' in said
+    said = verdict({**UNTIMED, 'iou': {'road': difference(iou['road'])}})
+    assert 'none differs by more than chance' in said
+
+
+@pytest.mark.parametrize(
+    'times, processors, said',
+    (
+        ((40.0, 10.0), 'xx', 'B is 4.00 times as fast: 10.0 ms a frame, A 40.0 ms (median).<'),
+        ((10.0, 25.0), 'xx', 'B is slower, 2.50 times the time of A'),
+        ((10.0, 10.1), 'xx', 'B is as fast as A'),
+        ((40.0, 10.0), 'xy', 'They ran on different machines.'),
+    ),
+)
+def test_verdict_tells_the_speed(times, processors, said):
+    a, b = ({'stage_ms': {'total': {'p50': ms}}, 'machine': {'processor': name}} for ms, name in zip(times, processors))
+    assert said in verdict({**UNTIMED, 'a': a, 'b': b})
+
+
+def test_most_changed_frames_are_no_neighbours():
+    rows = [{'changed': 0.5 - 0.001 * i} for i in range(100)]
+    assert most_changed(rows) == [rows[5 * i] for i in range(6)]
+    assert most_changed(rows[:3]) == rows[:3]
+    assert most_changed([*rows, {'changed': 0.0, 'delta': -0.2}])[0]['delta'] == -0.2

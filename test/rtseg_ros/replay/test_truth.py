@@ -39,6 +39,11 @@ def test_ground_truth_equals_a_direct_evaluation(source, replay, bag, pairs, exp
     assert facts['confusion'] == matrix.counts.tolist()
     assert list(facts['iou'].values()) == [None if v != v else v for v in matrix.iou().tolist()]
     assert facts['miou'] == matrix.miou() and facts['truth_frames'] == COUNT
+    by_miou = sorted(facts['per_frame'], key=lambda row: row['miou'])
+    page = (tmp_path / 'out' / 'report.html').read_text()
+    assert (
+        f'Worst: drive, frame {by_miou[0]["index"]}<' in page and f'Best: drive, frame {by_miou[-1]["index"]}<' in page
+    )
 
 
 class _Drive:
