@@ -5,14 +5,20 @@ from __future__ import annotations
 import errno
 import resource
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from recordings import drive, write_bag
-from replays import COUNT, LABELS, masks, report, timeless
+from replays import COUNT, LABELS, TOPIC, masks, report, timeless
 
 from rtseg_ros.bag import MaskBagWriter
 from rtseg_ros.replay import job as replay_job
+from rtseg_ros.startup import INTERRUPTED
 
 
 def test_resume_after_a_full_disk_gives_the_uninterrupted_result(replay, bag, monkeypatch, tmp_path):
@@ -53,6 +59,22 @@ def test_asked_to_stop_it_keeps_every_measured_frame(replay, bag, monkeypatch, t
     assert timeless(tmp_path / 'out') == timeless(tmp_path / 'whole')
     rates = [report(tmp_path / name)['pipeline_fps'] for name in ('whole', 'out')]
     assert rates[0] > 0 and rates[1] is None  # measured at another time than the frames
+
+
+@pytest.mark.parametrize('number, status', ((signal.SIGTERM, INTERRUPTED), (signal.SIGKILL, -signal.SIGKILL)))
+def test_process_ended_in_its_work_goes_on_where_it_was(number, status, replay, bundle, pairs, tmp_path):
+    long = write_bag(tmp_path / 'long', drive(pairs * 40))
+    options = ['--topic', TOPIC, '--model', bundle.path, '--threads', 1, '--out', tmp_path / 'out']
+    command = [sys.executable, '-m', 'rtseg_ros.replay_bag', long, *options]
+    with subprocess.Popen(list(map(str, command)), cwd=Path(__file__).parents[3], stderr=subprocess.PIPE) as process:
+        while process.poll() is None and not (tmp_path / 'out' / 'masks' / '.unfinished').exists():
+            time.sleep(0.01)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert process.returncode == status and not (tmp_path / 'out' / 'report.json').exists()
+    assert replay(long, '--resume').exit_code == 0
+    assert replay(long, out='whole').exit_code == 0
+    assert timeless(tmp_path / 'out') == timeless(tmp_path / 'whole')
 
 
 def test_torn_journal_line_counts_as_never_written(replay, bag, monkeypatch, tmp_path):

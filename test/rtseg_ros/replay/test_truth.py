@@ -7,8 +7,8 @@ import json
 import cv2
 import numpy as np
 import pytest
-from recordings import PERIOD_NS, START_NS, Entry, drive, write_bag
-from replays import COUNT, LABELS, report
+from recordings import PERIOD_NS, START_NS, Entry, drive, png, write_bag
+from replays import COUNT, LABELS, TOPIC, report
 
 from rtseg_models.datasets import Sample
 from rtseg_models.engine import Pipeline
@@ -138,6 +138,21 @@ def test_ground_truth_with_strange_ids_ends_with_their_list(replay, bag, pairs, 
     cv2.imwrite(str(tmp_path / 'labels' / '0.png'), label)
     result = replay(bag, '--ground-truth', tmp_path / 'labels')
     assert result.exit_code == 65 and '[21, 33]' in result.stderr
+
+
+def test_ground_truth_topics_that_cannot_be_used_list_the_image_topics(replay, bag, tmp_path):
+    for topic, status in (('/absent', 66), ('/chatter', 65)):
+        result = replay(bag, '--ground-truth-topic', topic, out=topic.strip('/'))
+        assert result.exit_code == status and '/camera/image_raw, /camera/label' in ' '.join(result.stderr.split())
+
+
+@pytest.mark.parametrize('colours, said', ((TOPIC, "label encoding is 'rgb8'"), ('/png', 'a colour picture')))
+def test_pictures_are_no_ground_truth(colours, said, replay, pairs, tmp_path):
+    entries = drive(pairs[:2])
+    entries += [Entry('/png', e.stamp_ns, png(e.image), e.record_time_ns) for e in entries if e.topic == TOPIC]
+    result = replay(write_bag(tmp_path / 'drive', entries), '--ground-truth-topic', colours)
+    assert result.exit_code == 1 and said in ' '.join(result.stderr.split())
+    assert report(tmp_path / 'out')['frames'] == 2
 
 
 def test_labels_named_by_frame_are_refused_where_that_is_ambiguous(replay, bag, pairs, tmp_path):
