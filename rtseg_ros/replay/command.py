@@ -178,13 +178,14 @@ def _told_apart(names: Sequence[str]) -> List[str]:
 def replay(jobs: Dict[str, List[Job]], out: Path, ray_address: Optional[str]) -> int:
     """Run all jobs and write the reports; the exit status."""
     console = Console(stderr=True)
+    bundles = {model: load_bundle(model) for model in jobs}  # all, before the first works for an hour
     status, folders = 0, []
     for model, todo in jobs.items():
         results, failed, pipeline_fps = _run(todo, ray_address, console)
         folder = Path(todo[0].out).parent if len(todo) > 1 else Path(todo[0].out)
         if not results:
             raise RtsegError('; '.join(failed.values()))
-        summary = summarise(load_bundle(model), results, failed, folder)
+        summary = summarise(bundles[model], results, failed, folder)
         summary.pipeline_fps = pipeline_fps
         write_json(summary, folder / 'report.json')
         write_html(summary, folder / 'report.html')

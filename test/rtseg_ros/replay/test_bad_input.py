@@ -79,6 +79,12 @@ def test_command_lines_that_make_no_sense(replay, bag, tmp_path):
         assert result.exit_code in (2, 66) and said in ' '.join(result.stderr.split()), (arguments, result.stderr)
 
 
+def test_a_missing_bundle_is_told_before_anything_is_done(replay, bag, tmp_path):
+    result = replay(bag, '--model', tmp_path / 'absent')
+    assert result.exit_code == 66 and 'absent' in result.stderr
+    assert not list((tmp_path / 'out').iterdir())
+
+
 def test_network_failure_drops_the_frame(replay, bag, pairs, monkeypatch, tmp_path):
     call = Pipeline.__call__
 
