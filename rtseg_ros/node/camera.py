@@ -26,6 +26,9 @@ from .model import Model
 from .outputs import Outputs
 from .points_output import PointsOutput
 
+SILENCE_S = 2.0
+"""Seconds without a frame after which a busy executor is blamed on the subscription."""
+
 
 class Session:
     """The time between one activation and the next deactivation; nothing is published once it is closed."""
@@ -80,8 +83,11 @@ class Camera:
         self._gate = FrameGate()
         self._compressed = settings.image_transport == 'compressed'
 
-    def follow(self, active: bool, lazy: bool) -> None:
-        """Have the input subscribed while it is needed."""
+    def follow(self, active: bool, lazy: bool, spinning: bool = False) -> None:
+        """Have the input subscribed while it is needed, and anew where the executor seems to spin on it."""
+        if spinning and self._fell_silent():
+            self._unsubscribe()
+            return
         before = self.input.subscribed
         if self.cloud is not None:
             self.cloud.follow(active)
@@ -143,6 +149,25 @@ class Camera:
         self.statistics.failed()
         if not isinstance(error, (NonFiniteLogits, DeviceLost)):
             self._guard.report(error, f'frame of {self.input.topic}')
+
+    def _fell_silent(self) -> bool:
+        """Whether frames came through this very subscription and no more do."""
+        last_s, since_s = self.last_received_s, self.subscribed_s
+        return last_s is not None and since_s is not None and since_s < last_s < time.monotonic() - SILENCE_S
+
+    def _unsubscribe(self) -> None:
+        """Until the next ``follow``.
+
+        Where a publisher dies within a large message, Fast DDS may leave the reader marked ready with nothing to take,
+        and rclpy's executor spins from then on. A new reader is not marked.
+        """
+        self._guard.warn(
+            f'{self.name}:spinning', f'{self.input.topic}: ready without a frame for {SILENCE_S:g} s; subscribing anew'
+        )
+        self.input.close()
+        if self.cloud is not None:
+            self.cloud.follow(False)
+        self.subscribed_s = None
 
     def _wanted(self) -> bool:
         return bool(self.outputs.wanted()) or (self.cloud is not None and self.cloud.wanted())

@@ -15,6 +15,7 @@ from rtseg_models.errors import DeviceLost, RtsegError
 
 from ..parameters import Settings
 from .camera import Arrival, Camera, Session
+from .executor_load import ExecutorLoad
 from .guard import WARN_PERIOD_S, Guard
 from .legends import Legends
 from .loader import Loader
@@ -25,6 +26,8 @@ from .worker import Worker
 
 PATIENCE_S = 10.0
 """Seconds that a running inference may take to end."""
+SPINNING = 0.15
+"""Share of a core above which the executor's thread may be spinning; idle it uses 0.02."""
 
 
 class Serving:
@@ -54,6 +57,7 @@ class Serving:
         self.cameras: List[Camera] = []
         self._legends = Legends(node)
         self._loader = loader
+        self._load = ExecutorLoad()
         self.rate = RateControl(node.get_logger())
         self._worker: Worker[Arrival] = Worker(self._serve, self._pace, lambda: self.model.pipeline.takes_batches)
         try:
@@ -88,8 +92,9 @@ class Serving:
 
     def follow(self) -> None:
         """Adapt every subscription to who listens and who publishes, and the network's size to the target rate."""
+        spinning = self._load.share() > SPINNING
         for camera in self.cameras:
-            camera.follow(self.active, self._settings().lazy)
+            camera.follow(self.active, self._settings().lazy, spinning)
         if not self.closed:
             self.rate.follow(self, self._loader, self._settings().target_rate_hz)
 
