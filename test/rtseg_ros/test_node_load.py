@@ -13,6 +13,8 @@ from node_process import NODE, NodeProcess, Probe, bundle, picture, until
 from sensor_msgs.msg import Image
 
 MASK = f'{NODE}/mask'
+HANDOVER_MS = 5.0
+"""What a frame may lose on its way from the executor's thread to the worker's, whatever the network's speed."""
 
 
 @pytest.fixture
@@ -35,12 +37,13 @@ def probe(node):
 
 
 class Player:
-    """Publishes frames at a rate from a thread of its own until it is stopped."""
+    """Publishes frames at a rate, which may be changed, from a thread of its own until it is stopped."""
 
     def __init__(self, probe, make, rate_hz):
         self.sent = 0
+        self.rate_hz = rate_hz
         self._stop = threading.Event()
-        self._arguments = (probe, make, 1 / rate_hz)
+        self._arguments = (probe, make)
         self._thread = threading.Thread(target=self._play, daemon=True)
         self._thread.start()
 
@@ -49,12 +52,12 @@ class Player:
         self._thread.join(5.0)
 
     def _play(self):
-        probe, make, period_s = self._arguments
+        probe, make = self._arguments
         due_s = time.monotonic()
         while not self._stop.is_set():
             probe.publisher('/image').publish(make(self.sent))
             self.sent += 1
-            due_s += period_s
+            due_s = max(due_s + 1 / self.rate_hz, time.monotonic() - 0.1)  # what a busy machine cost is not made up
             time.sleep(max(0.0, due_s - time.monotonic()))
 
 
@@ -72,22 +75,31 @@ def figure(counts, stage, name):
     return float(words[words.index(name) + 1])
 
 
+def progress(probe):
+    """Frames received and published by now."""
+    published = int(probe.counts()['published'])
+    values = {entry.key: entry.value for entry in probe.diagnosis('input').values}
+    return np.array([int(values['received']), published])
+
+
 def test_a_camera_at_three_times_the_networks_speed_gets_the_newest_frames_back(node, probe):
     """Median age at the end of a frame: at most its own inference and the one that it had to wait for."""
-    make = [probe.frame(picture(seed=i)) for i in range(4)]
-    for message in make[:3]:  # the speed of the network
-        probe.publisher('/image').publish(message)
-        until(lambda message=message: any(m.header == message.header for m in list(probe.received[MASK])), 'mask')
-    frame_ms = figure(probe.counts(), 'total', 'p50')
-    player = Player(probe, lambda i: probe.frame(picture(seed=i % 4)), min(3000 / frame_ms, 300))
-    time.sleep(4)
+    player = Player(probe, lambda i: probe.frame(picture(seed=i % 4)), 200)
+    counts = [progress(probe)]
+    for _ in range(12):  # the network's speed changes with what else this machine does, and the camera follows it
+        began_s = time.monotonic()
+        counts.append(progress(probe))
+        served_hz = (counts[-1] - counts[-2])[1] / (time.monotonic() - began_s)
+        player.rate_hz = max(3 * served_hz, 3)
     player.stop()
-    counts = settled(probe)
-    assert int(counts['dropped_busy']) > 0
+    received, published = counts[-1] - counts[3]
+    assert 2.5 < received / published < 4, counts
+    last = settled(probe)
+    assert int(last['dropped_busy']) > 0
     inference_ms = sum(
-        figure(counts, stage, 'p50') for stage in ('decode', 'preprocess', 'network', 'postprocess', 'publish')
+        figure(last, stage, 'p50') for stage in ('decode', 'preprocess', 'network', 'postprocess', 'publish')
     )
-    assert figure(counts, 'total', 'p50') <= 2.2 * inference_ms  # 0.2 for the scheduler of a busy machine
+    assert figure(last, 'total', 'p50') <= 2 * inference_ms + HANDOVER_MS, last
 
 
 def changing(probe):
