@@ -31,6 +31,23 @@ def decode_compressed(msg: Any, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     is ignored, as image_transport does. 16 bit are cut to the upper 8, transparency is dropped. A PNG must have all its
     checksums right; a JPEG has none, so damage inside its scan that leaves the markers whole shows in the picture.
     """
+    bgr = _decode(*_checked(msg, max_pixels), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+
+
+def decode_compressed_labels(msg: Any, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Ids (H,W) uint8 of a sensor_msgs/CompressedImage that holds a PNG file of one 8-bit channel; BadFrame else."""
+    file, size = _checked(msg, max_pixels)
+    if not file.startswith(_PNG_START):
+        raise BadFrame('bad_encoding', 'labels are in a JPEG file, which smears them; expected PNG')
+    labels = _decode(file, size, cv2.IMREAD_UNCHANGED)
+    if labels.ndim != 2 or labels.dtype != np.uint8:
+        raise BadFrame('bad_encoding', f'labels have one 8-bit channel, this PNG is {labels.shape} {labels.dtype}')
+    return labels
+
+
+def _checked(msg: Any, max_pixels: int) -> Tuple[bytes, Tuple[int, int]]:
+    """The whole file in a message and the (height, width) that its header promises; BadFrame where it is unfit."""
     file = as_bytes(msg.data).tobytes()
     if file.startswith(_JPEG_START):
         height, width = _jpeg_size(file)
@@ -42,13 +59,19 @@ def decode_compressed(msg: Any, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         raise BadFrame('bad_encoding', f'compressed format {msg.format!r} is unknown; supported are jpeg and png')
     if height * width > max_pixels:
         raise BadFrame('too_large', f'the file unfolds to {height}x{width}; {max_pixels} pixels are the most allowed')
+    return file, (height, width)
+
+
+def _decode(file: bytes, size: Tuple[int, int], flags: int) -> np.ndarray:
+    """Pixels of a checked file as OpenCV reads them, (H,W) or (H,W,k)."""
+    height, width = size
     try:
-        bgr = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        image: Optional[np.ndarray] = cv2.imdecode(np.frombuffer(file, np.uint8), flags)
     except cv2.error as error:
         raise BadFrame('decode', f'OpenCV cannot decode the {height}x{width} image: {error}') from error
-    if bgr is None or bgr.shape != (height, width, 3):
+    if image is None or image.shape[:2] != size:
         raise BadFrame('decode', f'the file promises {height}x{width} pixels and OpenCV cannot decode it')
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+    return image
 
 
 def _is_supported(message_format: str) -> bool:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
@@ -41,13 +40,15 @@ def summarise(bundle: Bundle, results: Sequence[JobResult], failed: Dict[str, st
     notes = list(dict.fromkeys(note for result in results for note in result.notes))
     faults = [f'{bag}: {reason}' for bag, reason in failed.items()]
     faults += [fault for result in results for fault in result.faults]
-    missing = Counter(r.detail.split(' at ')[0] for r in records if r.detail and not r.dropped)
+    missing = [r.detail for r in records if r.detail and not r.dropped]
     if job.truth is not None:
         matched = sum(r.confusion is not None for r in records)
         if not matched:
-            faults.append(f'no frame found its ground truth; for example: {next(iter(missing), "no frame was read")}')
+            faults.append(
+                f'no frame found its ground truth; for example: {missing[0] if missing else "no frame was read"}'
+            )
         elif missing:
-            notes.append(f'{sum(missing.values())} of {len(records)} frames have no ground truth and count for none')
+            notes.append(f'{len(missing)} of {len(records)} frames have no ground truth and count for none')
     return RunSummary(
         title=bags[0] if len(bags) == 1 else f'{len(bags)} bags',
         source={

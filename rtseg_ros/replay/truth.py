@@ -20,7 +20,7 @@ from rtseg_models.errors import BundleError, NotFound, RtsegError, UsageError
 from rtseg_models.labels import CLASS_SETS, UNLABELLED
 
 from ..bag import Bag, ImageRecord
-from ..compressed_codec import decode_compressed
+from ..compressed_codec import decode_compressed_labels
 from ..image_codec import MAX_PIXELS, BadFrame, frame_rows, frame_size
 
 LOOKAHEAD = 512
@@ -182,15 +182,11 @@ def label_ids(record: ImageRecord) -> np.ndarray:
     if not record.compressed and record.message.encoding not in ('mono8', '8UC1'):
         raise NoTruth(f'label encoding is {record.message.encoding!r}; expected mono8, 8UC1 or a compressed PNG')
     try:
-        if not record.compressed:
-            return frame_rows(record.message, *frame_size(record.message, MAX_PIXELS))
-        rgb = decode_compressed(record.message)
+        if record.compressed:
+            return decode_compressed_labels(record.message)
+        return frame_rows(record.message, *frame_size(record.message, MAX_PIXELS))
     except BadFrame as error:
         raise NoTruth(f'label at stamp {record.stamp_ns}: {error}') from error
-    ids = np.ascontiguousarray(rgb[:, :, 0])
-    if not (np.array_equal(ids, rgb[:, :, 1]) and np.array_equal(ids, rgb[:, :, 2])):
-        raise NoTruth('the label is a colour picture; expected one channel of class ids')
-    return ids
 
 
 class FolderTruth:

@@ -146,10 +146,15 @@ def test_ground_truth_topics_that_cannot_be_used_list_the_image_topics(replay, b
         assert result.exit_code == status and '/camera/image_raw, /camera/label' in ' '.join(result.stderr.split())
 
 
-@pytest.mark.parametrize('colours, said', ((TOPIC, "label encoding is 'rgb8'"), ('/png', 'a colour picture')))
+@pytest.mark.parametrize(
+    'colours, said',
+    ((TOPIC, "label encoding is 'rgb8'"), ('/png', 'labels have one 8-bit channel'), ('/jpeg', 'smears them')),
+)
 def test_pictures_are_no_ground_truth(colours, said, replay, pairs, tmp_path):
     entries = drive(pairs[:2])
     entries += [Entry('/png', e.stamp_ns, png(e.image), e.record_time_ns) for e in entries if e.topic == TOPIC]
+    jpeg = cv2.imencode('.jpg', pairs[0][1])[1].tobytes()
+    entries += [Entry('/jpeg', e.stamp_ns, jpeg, e.record_time_ns) for e in entries if e.topic == TOPIC]
     result = replay(write_bag(tmp_path / 'drive', entries), '--ground-truth-topic', colours)
     assert result.exit_code == 1 and said in ' '.join(result.stderr.split())
     assert report(tmp_path / 'out')['frames'] == 2
