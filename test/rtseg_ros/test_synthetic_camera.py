@@ -187,6 +187,6 @@ def test_an_unwritable_cache_is_told_and_done_without(probe, tmp_path):
     probe.subscribe('label', Image)
     arguments = spec_arguments(tmp_path)
     camera = start(*arguments, 'loop:=false', 'wait_for_subscribers:=0', 'publish_depth:=false', TMPDIR=str(temporary))
-    _, errors = camera.communicate(timeout=30)
+    _, errors = camera.communicate(timeout=90)
     assert camera.returncode == 0 and 'cannot be kept' in errors, errors
     assert not list(temporary.glob('rtseg_street_*'))
