@@ -11,7 +11,9 @@ import click
 from rich.table import Table
 
 from ..bundle import load_bundle, shipped_bundles
-from .output import console, json_option, write_json
+from .output import json_option, print_wide, write_json
+
+TABLE_WIDTH = 105
 
 
 @click.command('bundles')
@@ -46,8 +48,8 @@ def command(json_path: Optional[Path]) -> None:
             str(row['classes']),
             row['dataset'],
             'x'.join(map(str, row['input_size'])),
-            ', '.join('x'.join(map(str, s)) for s in row['graphs']),
-            ', '.join(f'{k} {v:.3f}' for k, v in row['miou'].items()),
+            '\n'.join('x'.join(map(str, s)) for s in row['graphs']),
+            '\n'.join(f'{k} {v:.3f}' for k, v in row['miou'].items()),
             f'{row["bytes"] / 1e6:.1f} MB',
         )
-    console.print(table)
+    print_wide(table, TABLE_WIDTH)

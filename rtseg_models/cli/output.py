@@ -12,6 +12,7 @@ from typing import Any, Callable, Iterator
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from ..errors import RtsegError
 
@@ -23,6 +24,11 @@ json_option = click.option(
 )
 
 console = Console()
+
+
+def print_wide(table: Table, columns: int) -> None:
+    """Print a table at ``columns`` at least: wrapped lines tell more than cells that are cut."""
+    Console(width=max(console.width, columns)).print(table)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Optional
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from ..training.recipes import RECIPES
-from .output import console, json_option, write_json
+from .output import json_option, print_wide, write_json
 
 TABLE_WIDTH = 170
 
@@ -42,4 +41,4 @@ def command(json_path: Optional[Path]) -> None:
             r.source,
         )
     table.columns[0].no_wrap = True
-    Console(width=max(console.width, TABLE_WIDTH)).print(table)
+    print_wide(table, TABLE_WIDTH)
