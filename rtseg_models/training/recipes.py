@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recipes: one for each paper on Cityscapes, the same protocol on CamVid, and a tuned one for CamVid.
 
-What a paper leaves open is marked here with "chosen". Of the recipes for CamVid that are not a paper's, only the
-settings of Fast-SCNN come from a finished run; the others begin from them. Their epochs are for a GPU and have not been
-run to their end: on a CPU, shorten them with ``--set epochs=40``. Their crops are multiples of 32, which the networks'
-strides divide.
+What a paper leaves open is marked here with "chosen". The epochs of the tuned recipes for CamVid are for a GPU and have
+not been run to their end; docs/training.md tells with which changes the shipped bundles were trained on two CPU cores.
+Their crops are multiples of 32, which the networks' strides divide.
 """
 
 from __future__ import annotations
