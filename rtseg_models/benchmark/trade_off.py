@@ -23,8 +23,8 @@ MARKERS = 'osD^vP*X'  # of the bundles in the picture
 
 
 def input_sizes(bundle: Bundle) -> Dict[str, Size]:
-    """The largest input size that the bundle has a graph for, its half and its quarter, by name."""
-    height, width = bundle.sizes()[-1]
+    """The card's input size, its half and its quarter, by name."""
+    height, width = bundle.card.input_size
     sizes = {name: (height // part, width // part) for name, part in FRACTIONS.items()}
     return {name: size for name, size in sizes.items() if min(size) >= SHORTEST}
 

@@ -38,7 +38,7 @@ def command(
     table_path: Optional[Path],
     json_path: Optional[Path],
 ) -> None:
-    """Measure mIoU and speed of every bundle at its largest input size, half and a quarter of it."""
+    """Measure mIoU and speed of every bundle at its input size, half and a quarter of it."""
     for path in (plot_path, table_path, json_path):
         if path is not None and str(path) != '-':
             refuse_existing(path)

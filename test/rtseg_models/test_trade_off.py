@@ -63,7 +63,7 @@ def result(
     return found
 
 
-def test_full_half_and_quarter_of_the_largest_size(tiny_bundle: Bundle) -> None:
+def test_full_half_and_quarter_of_the_input_size(tiny_bundle: Bundle) -> None:
     assert input_sizes(tiny_bundle) == {'full': (96, 128), 'half': (48, 64)}  # a quarter would be 24 rows
     assert input_sizes(load_bundle('fast_scnn-camvid')) == {
         'full': (512, 1024),
