@@ -40,7 +40,7 @@ def learnt(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bun
     """A bundle that learnt from val; its card has one figure of the run that had not."""
     path = tmp_path_factory.mktemp('bundles') / 'learnt'
     shutil.copytree(tiny_bundle.path, path)
-    card = replace(tiny_bundle.card, origin={'trained_on': ['train', 'val']}, miou={'val@96x128': 0.625})
+    card = replace(tiny_bundle.card, origin={'trained_on': ['train', 'val']}, miou={'val': 0.625})
     (path / 'card.json').write_text(card.to_json(), encoding='utf-8')
     return load_bundle(str(path))
 
@@ -64,7 +64,7 @@ def result(
 
 
 def test_full_half_and_quarter_of_the_input_size(tiny_bundle: Bundle) -> None:
-    assert input_sizes(tiny_bundle) == {'full': (96, 128), 'half': (48, 64)}  # a quarter would be 24 rows
+    assert input_sizes(tiny_bundle) == {'full': (64, 96), 'half': (32, 48)}  # a quarter would be 16 rows
     assert input_sizes(load_bundle('fast_scnn-camvid')) == {
         'full': (512, 1024),
         'half': (256, 512),
@@ -88,8 +88,8 @@ def test_what_was_learnt_is_told_by_the_card(result: Dict[str, Any]) -> None:
         ('half', None, False),
     ]
     lines = markdown(result).splitlines()
-    assert any('| `learnt` | full | 96x128 | 0.625 * |' in line for line in lines)
-    assert any('| `learnt` | half | 48x64 | - |' in line for line in lines)
+    assert any('| `learnt` | full | 64x96 | 0.625 * |' in line for line in lines)
+    assert any('| `learnt` | half | 32x48 | - |' in line for line in lines)
     assert lines[-1].startswith('\\* of the run that chose the recipe')
 
 
