@@ -124,6 +124,7 @@ def test_our_commands_run_as_written(command, stage, tmp_path):
     if with_arguments and not set(words) & set(TAKES_LONG):
         root = tmp_path / 'new' if '--out' in words else stage
         meant = {'INPUT...': stage / 'val', 'DIR': root, 'B': 'fast_scnn-camvid', 'BAG': stage / 'bag', 'T': '/camera'}
+        meant['F'] = tmp_path / 'figure.png'
         run(*(str(meant.get(word, word)) for word in words))
         assert '--out' not in words or any(root.iterdir())
         return
