@@ -85,7 +85,7 @@ class Loader:
             with self._noted():
                 model = open_(lambda: serving.closed or self._stopping())
                 self._swap(serving, model)
-        except Exception as error:
+        except Exception as error:  # whatever a runtime raises over the new network, the old one goes on serving
             if not serving.closed:
                 self.error = str(error)
                 self._logger.error(f'reload: {error}; the old network stays')

@@ -75,12 +75,21 @@ def test_a_stopped_worker_says_so(worker):
     assert worker.put_frame(lambda: None, 'front')
 
 
-def test_jobs_that_wait_when_the_worker_stops_are_told():
+@pytest.fixture
+def hanging():
+    """A worker within a frame, and the gate that lets the frame end."""
     gate = threading.Event()
     worker = Worker(lambda frames: gate.wait(10))
     worker.put_frame('frame', 'front')
     while not worker.busy_s:
         pass
+    yield worker, gate
+    gate.set()
+    worker.stop(10)
+
+
+def test_jobs_that_wait_when_the_worker_stops_are_told(hanging):
+    worker, gate = hanging
     job = worker.submit(lambda: 7)
     assert not worker.stop(0.05)
     with pytest.raises(RuntimeError, match='stopped'):
@@ -89,12 +98,8 @@ def test_jobs_that_wait_when_the_worker_stops_are_told():
     assert worker.stop(10)
 
 
-def test_a_worker_that_hangs_is_left_behind():
-    gate = threading.Event()
-    worker = Worker(lambda frames: gate.wait(10))
-    worker.put_frame('frame', 'front')
-    while not worker.busy_s:
-        pass
+def test_a_worker_that_hangs_is_left_behind(hanging):
+    worker, gate = hanging
     assert not worker.stop(0.05)
     gate.set()
     assert worker.stop(10)
