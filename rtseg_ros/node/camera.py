@@ -83,9 +83,15 @@ class Camera:
         self._gate = FrameGate()
         self._compressed = settings.image_transport == 'compressed'
 
+    @property
+    def hears(self) -> bool:
+        """Whether a frame has come through the present subscription."""
+        last_s, since_s = self.last_received_s, self.subscribed_s
+        return last_s is not None and since_s is not None and since_s < last_s
+
     def follow(self, active: bool, lazy: bool, spinning: bool = False) -> None:
         """Have the input subscribed while it is needed, and anew where the executor seems to spin on it."""
-        if spinning and self._fell_silent():
+        if spinning and self.hears and self._silent():
             self._unsubscribe()
             return
         before = self.input.subscribed
@@ -150,10 +156,8 @@ class Camera:
         if not isinstance(error, (NonFiniteLogits, DeviceLost)):
             self._guard.report(error, f'frame of {self.input.topic}')
 
-    def _fell_silent(self) -> bool:
-        """Whether frames came through this very subscription and no more do."""
-        last_s, since_s = self.last_received_s, self.subscribed_s
-        return last_s is not None and since_s is not None and since_s < last_s < time.monotonic() - SILENCE_S
+    def _silent(self) -> bool:
+        return self.last_received_s is not None and self.last_received_s < time.monotonic() - SILENCE_S
 
     def _unsubscribe(self) -> None:
         """Until the next ``follow``.

@@ -75,9 +75,10 @@ def input_status(facts: NodeFacts, camera: Camera, prefix: str) -> DiagnosticSta
         findings += _silence(facts, camera)
     elif facts.state == 'active':
         findings.append((OK, 'idle: nobody subscribes to an output'))
-    return _status(
-        facts, f'{prefix}input', findings or [(OK, 'frames arrive' if source.subscribed else facts.state)], values
-    )
+    well = facts.state
+    if source.subscribed:
+        well = 'frames arrive' if camera.hears else 'waiting for the first frame'
+    return _status(facts, f'{prefix}input', findings or [(OK, well)], values)
 
 
 def _silence(facts: NodeFacts, camera: Camera) -> List[Finding]:

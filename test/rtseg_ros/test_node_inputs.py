@@ -125,7 +125,8 @@ def test_publishers_of_every_quality_of_service_get_through_or_are_named_incompa
 
 
 def test_a_camera_that_dies_is_told_and_its_successor_is_heard(setting):
-    _, probe = setting(lazy=False, input_timeout_s=1.0)
+    _, probe = setting(lazy=False, input_timeout_s=3.0)
+    diagnosed(probe, 'waiting for the first frame')
     command = [sys.executable, '-c', CAMERA, '', 'RELIABLE']
     for _ in range(2):
         camera = subprocess.Popen(command, env=environment())
@@ -134,7 +135,7 @@ def test_a_camera_that_dies_is_told_and_its_successor_is_heard(setting):
         finally:
             camera.kill()
             camera.wait()
-        status = diagnosed(probe, 'no frame on /image')
+        status = diagnosed(probe, 'no frame on /image', timeout_s=20.0)
         assert status.level == DiagnosticStatus.ERROR
         assert 'fell silent' in status.message
 
