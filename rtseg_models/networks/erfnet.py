@@ -10,6 +10,10 @@ From the authors' published code, since the paper does not say: batch norm epsil
 ReLU after each pair's first convolution; dropout drops whole feature maps, with probability 0.03 in layers 3-7, 0.3 in
 layers 9-16 (the paper's figure) and none in the decoder; pooling 2x2; deconvolution 3x3 with batch norm and ReLU, the
 last one 2x2 without.
+
+``residual_gain`` is what the last norm of each residual branch begins with. With 1, as in the authors' code, a fresh
+ERFNet's gradient is so sensitive to rounding that in bf16 hardly anything of it is left; with 0 the blocks begin as
+identities and it is exact (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -42,7 +46,7 @@ class Downsampler(nn.Module):
 class NonBottleneck1D(nn.Module):
     """Figure 2a: two factorised 3x3 convolutions (3x1 then 1x3), the second pair dilated, round a residual."""
 
-    def __init__(self, width: int, dropout: float = 0.0, dilation: int = 1) -> None:
+    def __init__(self, width: int, dropout: float = 0.0, dilation: int = 1, residual_gain: float = 1.0) -> None:
         super().__init__()
         d = dilation
         self.first = nn.Sequential(
@@ -58,6 +62,7 @@ class NonBottleneck1D(nn.Module):
             nn.Conv2d(width, width, (1, 3), padding=(0, d), dilation=(1, d)),
             nn.BatchNorm2d(width, eps=NORM_EPS),
         )
+        nn.init.constant_(self.second[-1].weight, residual_gain)
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,24 +80,24 @@ class Upsampler(nn.Sequential):
         )
 
 
-def encoder(dropout: Tuple[float, float] = (0.03, 0.3)) -> nn.Sequential:
+def encoder(dropout: Tuple[float, float] = (0.03, 0.3), residual_gain: float = 1.0) -> nn.Sequential:
     """Layers 1 to 16: images (N,3,H,W) to (N,128,H/8,W/8). ``dropout`` for layers 3-7 and 9-16."""
     return nn.Sequential(
         Downsampler(3, 16),  # H/2
         Downsampler(16, 64),  # H/4
-        *(NonBottleneck1D(64, dropout[0]) for _ in range(5)),
+        *(NonBottleneck1D(64, dropout[0], 1, residual_gain) for _ in range(5)),
         Downsampler(64, ENCODER_WIDTH),  # H/8
-        *(NonBottleneck1D(ENCODER_WIDTH, dropout[1], d) for d in (2, 4, 8, 16) * 2),
+        *(NonBottleneck1D(ENCODER_WIDTH, dropout[1], d, residual_gain) for d in (2, 4, 8, 16) * 2),
     )
 
 
-def decoder(classes: int, cin: int = ENCODER_WIDTH) -> nn.Sequential:
+def decoder(classes: int, cin: int = ENCODER_WIDTH, residual_gain: float = 1.0) -> nn.Sequential:
     """Layers 17 to 23: (N,cin,h,w) to logits (N,classes,8h,8w)."""
     return nn.Sequential(
         Upsampler(cin, 64),  # H/4
-        *(NonBottleneck1D(64) for _ in range(2)),
+        *(NonBottleneck1D(64, residual_gain=residual_gain) for _ in range(2)),
         Upsampler(64, 16),  # H/2
-        *(NonBottleneck1D(16) for _ in range(2)),
+        *(NonBottleneck1D(16, residual_gain=residual_gain) for _ in range(2)),
         nn.ConvTranspose2d(16, classes, 2, 2),  # H
     )
 
@@ -108,11 +113,13 @@ class ERFNet(nn.Module):
     stride = 1
     multiple = 8
 
-    def __init__(self, classes: int = 19, *, dropout: Tuple[float, float] = (0.03, 0.3)) -> None:
+    def __init__(
+        self, classes: int = 19, *, dropout: Tuple[float, float] = (0.03, 0.3), residual_gain: float = 1.0
+    ) -> None:
         super().__init__()
         _check_classes(classes)
-        self.encoder = encoder(dropout)
-        self.decoder = decoder(classes)
+        self.encoder = encoder(dropout, residual_gain)
+        self.decoder = decoder(classes, residual_gain=residual_gain)
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(x, self.multiple, 'ERFNet')
@@ -132,10 +139,12 @@ class ERFNetEncoder(nn.Module):
     stride = 8
     multiple = 8
 
-    def __init__(self, classes: int = 19, *, dropout: Tuple[float, float] = (0.03, 0.3)) -> None:
+    def __init__(
+        self, classes: int = 19, *, dropout: Tuple[float, float] = (0.03, 0.3), residual_gain: float = 1.0
+    ) -> None:
         super().__init__()
         _check_classes(classes)
-        self.encoder = encoder(dropout)
+        self.encoder = encoder(dropout, residual_gain)
         self.head = nn.Conv2d(ENCODER_WIDTH, classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
