@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The recipes: one for each paper on Cityscapes, the same protocol on CamVid, and a tuned one for CamVid.
+"""The recipes: one for each paper on Cityscapes, the same protocol on CamVid, a tuned one for CamVid and a short one.
 
 What a paper leaves open is marked here with "chosen". The epochs of the tuned recipes for CamVid are for a GPU and have
-not been run to their end; docs/training.md tells with which changes the shipped bundles were trained on two CPU cores.
-Their crops are multiples of 32, which the networks' strides divide.
+not been run to their end; the short ones are for a CPU. Their crops are whole images or multiples of 32, which the
+networks' strides divide.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Dict, List, Tuple
 
+from .cpu_recipes import cpu_recipes
 from .recipe import Recipe, Stage
 
 CITYSCAPES_SIZE = (1024, 2048)
@@ -111,7 +112,8 @@ ERFNET = Recipe(
     name='erfnet-cityscapes',
     network='erfnet',
     dataset='cityscapes',
-    source='ERFNet, section IV, stage 1 on labels at 1/8 (chosen: 250 epochs a stage, stagnant = 20 epochs no better)',
+    source='ERFNet, section IV, stage 1 on labels at 1/8 (chosen: 250 epochs a stage, stagnant = 20 epochs no better; '
+    'fp32, since its first gradients are lost in bf16)',
     before=(Stage('encoder', {'network': 'erfnet_encoder', 'label_scale': 0.125}, 'encoder'),),
     input_size=HALF_SIZE,
     crop=HALF_SIZE,
@@ -125,6 +127,7 @@ ERFNET = Recipe(
     factor=0.5,
     patience=20,
     class_weight_c=1.10,
+    precision='fp32',
     mean=(0.0, 0.0, 0.0),
     std=(1.0, 1.0, 1.0),
 )
@@ -235,7 +238,13 @@ def _tuned() -> Tuple[Recipe, ...]:
             crop=(192, 256),
             label_scale=2.0,
         ),
-        replace(adam, name='erfnet-camvid', network='erfnet', source=f'{TUNED.source}; in one stage'),
+        replace(
+            adam,
+            name='erfnet-camvid',
+            network='erfnet',
+            source=f'{TUNED.source}; in one stage, whose blocks begin as identities',
+            network_args={'residual_gain': 0.0},
+        ),
         replace(adam, name='dabnet-camvid', network='dabnet'),
         replace(adam, name='enet-camvid', network='enet'),
     )
@@ -251,7 +260,8 @@ def _all() -> List[Recipe]:
         _pretrained(ERFNET, f"{ERFNET.source}; encoder {images} in place of stage 1, as in the authors' code"),
     ]
     on_camvid = [DABNET_CAMVID if p is DABNET else _on_camvid(p) for p in PAPERS]
-    return [*PAPERS, coarse, *pretrained, *on_camvid, *_tuned()]
+    tuned = _tuned()
+    return [*PAPERS, coarse, *pretrained, *on_camvid, *tuned, *cpu_recipes({r.name: r for r in tuned})]
 
 
 RECIPES: Dict[str, Recipe] = {r.name: r for r in _all()}

@@ -1,0 +1,53 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What can be trained on two CPU cores in an hour or two: small crops, few epochs, Adam. The shipped bundles' ways.
+
+A stage hands its weights to the next. docs/training.md tells what they reached.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Dict, List
+
+from .recipe import Recipe, Stage
+
+SMALL = {'crop': (192, 256), 'scale': (0.55, 1.5), 'batch': 8}
+WIDE = {'crop': (320, 512), 'scale': (0.65, 1.6), 'batch': 8}
+QUARTER, HALF = (180, 240), (240, 320)  # FarSee-Net's whole images, against labels of 360x480
+
+
+def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
+    """``<network>-camvid-cpu`` of the tuned recipes by name."""
+
+    def short(name: str, *before: Stage, **changes: Any) -> Recipe:
+        source = f'{tuned[name].source}; few epochs for two CPU cores'
+        return replace(tuned[name], name=f'{name}-cpu', source=source, before=before, **changes)
+
+    adam = {**WIDE, 'optimiser': 'adam', 'lr': 1e-3, 'warmup_steps': 50}
+    camvid = {'epochs': 80, 'lr': 1e-3, 'street_frames': 0, 'street_share': 0.0}
+    sgd = {'optimiser': 'sgd', 'lr': 0.045, 'warmup_steps': 100, 'epochs': 38}
+    quarter = {'input_size': QUARTER, 'crop': QUARTER, 'label_scale': 2.0, 'scale': (0.75, 1.75), 'epochs': 38}
+    crops = {**SMALL, 'scale': (0.4, 1.5), 'lr': 5e-4, 'warmup_steps': 50, 'epochs': 28}
+    crops.update(input_size=(360, 480), label_scale=1.0)
+    whole = {'input_size': HALF, 'crop': HALF, 'label_scale': 1.5, 'scale': (0.8, 1.5)}
+    dropout = {'network_args': {'residual_gain': 0.0}, 'lr': 2e-3, 'epochs': 25}
+    no_dropout = {'network_args': {'residual_gain': 0.0, 'dropout': (0.0, 0.0)}}
+    return [
+        short('fast_scnn-camvid', Stage('camvid', camvid, 'weights'), **{**adam, 'lr': 5e-4}, epochs=30),
+        short('fast_scnn-camvid-only', **adam, epochs=80),
+        short('contextnet-camvid', Stage('sgd', sgd, 'weights'), **adam, epochs=40),
+        short(
+            'farsee_net-camvid',
+            Stage('quarter', {**quarter, 'lr': 1e-3, 'warmup_steps': 100, 'ema': 0.998}, 'weights'),
+            Stage('crops', {**crops, 'ema': 0.998}, 'weights'),
+            **whole,
+            batch=8,
+            lr=3e-4,
+            warmup_steps=20,
+            ema=0.99,
+            epochs=6,
+        ),
+        short('erfnet-camvid', Stage('dropout', dropout, 'weights'), **{**SMALL, 'batch': 4}, **no_dropout, epochs=80),
+        short('dabnet-camvid', **SMALL, epochs=48),
+    ]
