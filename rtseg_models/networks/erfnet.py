@@ -60,9 +60,9 @@ class NonBottleneck1D(nn.Module):
             nn.Conv2d(width, width, (3, 1), padding=(d, 0), dilation=(d, 1)),
             nn.ReLU(inplace=True),
             nn.Conv2d(width, width, (1, 3), padding=(0, d), dilation=(1, d)),
-            nn.BatchNorm2d(width, eps=NORM_EPS),
+            last_norm := nn.BatchNorm2d(width, eps=NORM_EPS),
         )
-        nn.init.constant_(self.second[-1].weight, residual_gain)
+        nn.init.constant_(last_norm.weight, residual_gain)
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
