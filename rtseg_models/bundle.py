@@ -68,7 +68,7 @@ class Bundle:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 rgb, labels = arrays['rgb'], arrays['labels']
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except Exception as error:  # readers of zip, deflate and npy have errors of their own for damaged files
             raise BundleError(f'{path}: not a golden sample: {error}') from error
         if rgb.dtype != np.uint8 or labels.dtype != np.uint8 or rgb.shape != (*labels.shape, 3):
             raise BundleError(f'{path}: rgb is {rgb.shape} {rgb.dtype}, labels {labels.shape} {labels.dtype}')

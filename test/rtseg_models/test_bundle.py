@@ -148,8 +148,12 @@ def test_nothing_is_left_where_writing_fails(tiny_bundle: Bundle, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_golden_sample_is_refused(copy: Path) -> None:
-    (copy / 'golden.npz').write_bytes(b'PK')
+@pytest.mark.parametrize('damage', ['two bytes', 'half', 'one bit'])
+def test_a_damaged_golden_sample_is_refused(copy: Path, damage: str) -> None:
+    whole = (copy / 'golden.npz').read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    (copy / 'golden.npz').write_bytes({'two bytes': b'PK', 'half': whole[:middle], 'one bit': flipped}[damage])
     with pytest.raises(BundleError, match=r'golden\.npz'):
         load_bundle(str(copy)).golden()
 
