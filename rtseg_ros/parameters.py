@@ -122,6 +122,9 @@ class Settings:
     publish_debug: bool = _dynamic(False, 'Publish ~/debug/processing_time_ms and ~/debug/pipeline_latency_ms.')
 
 
+CAMERA_NAMES = 'a list of names of letters, digits and _, no digit first, with / between their parts'
+_CAMERA_NAME = re.compile(r'([A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*)?')
+
 PARAMETERS: Dict[str, Parameter] = {f.name: f.metadata['parameter'] for f in fields(Settings)}
 DEFAULTS: Dict[str, Any] = {f.name: f.default for f in fields(Settings)}
 
@@ -139,11 +142,11 @@ def converted(name: str, value: Any) -> Any:
 def refusal(name: str, value: Any) -> str:
     """Why ``value`` (converted) cannot be had for the parameter ``name``: a sentence; empty if it can."""
     parameter, default = PARAMETERS[name], DEFAULTS[name]
-    kind = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text', tuple: 'a list of texts'}
+    kind = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text', tuple: CAMERA_NAMES}
     expected = parameter.range_text()
     fits = type(value) is type(default)
     if fits and isinstance(value, tuple):
-        fits = all(isinstance(entry, str) for entry in value)
+        fits = all(isinstance(entry, str) and _CAMERA_NAME.fullmatch(entry) for entry in value)
     elif fits and isinstance(value, str) and parameter.choices:
         fits = re.sub(r'^cuda:\d+$', 'cuda:N', value) in parameter.choices and value != 'cuda:N'
     elif fits and isinstance(value, (int, float)) and not isinstance(value, bool):

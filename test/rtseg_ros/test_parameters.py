@@ -44,6 +44,10 @@ def test_settings_are_a_snapshot():
         ('input_height', 16),
         ('input_height', -1),
         ('cameras', ('left', 3)),
+        ('cameras', ('front-left',)),
+        ('cameras', ('0', '1')),
+        ('cameras', ('/front',)),
+        ('cameras', ('front/',)),
         ('model', None),
         ('encoding_override', 'h264'),
     ],
@@ -64,6 +68,8 @@ def test_refusals_are_sentences_with_name_value_and_range(name, value):
         ('input_height', 32),
         ('confidence_threshold', 1.0),
         ('cameras', ('a', 'b')),
+        ('cameras', ('',)),
+        ('cameras', ('rig/front_left', 'rig/_2')),
     ],
 )
 def test_values_at_the_edges_can_be_had(name, value):
