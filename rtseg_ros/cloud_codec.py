@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Sequence
 
 import numpy as np
 
-from .image_codec import MAX_PIXELS, BadFrame, as_bytes, frame_rows, frame_size
+from .image_codec import MAX_PIXELS, BadFrame, as_bytes, frame_size, frame_values
 
 # sensor_msgs/PointField's constants INT8 to FLOAT64
 _DATATYPES: Dict[int, str] = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'}
@@ -23,7 +23,7 @@ def depth_from_message(msg: Any, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     if encoding not in _DEPTH:
         raise BadFrame('bad_encoding', f'depth encoding {encoding!r} is unknown; supported are {", ".join(_DEPTH)}')
     stored = np.dtype(_order(msg) + _DEPTH[encoding])
-    return np.array(frame_rows(msg, height, width * stored.itemsize).view(stored), stored.newbyteorder('='), order='C')
+    return np.array(frame_values(msg, height, width, stored), stored.newbyteorder('='), order='C')
 
 
 def points_from_message(msg: Any, names: Sequence[str] = ('x', 'y', 'z')) -> np.ndarray:

@@ -67,7 +67,7 @@ def decode_image(msg: Any, *, encoding_override: str = '', max_pixels: int = MAX
         return _decode_packed(msg, encoding, height, width)
     if encoding in _MONO16:
         order = '>u2' if msg.is_bigendian else '<u2'
-        values = np.array(frame_rows(msg, height, 2 * width).view(order), np.uint16, order='C')
+        values = np.array(frame_values(msg, height, width, np.dtype(order)), np.uint16, order='C')
         return _to_rgb(cv2.convertScaleAbs(values, alpha=255 / 65535), cv2.COLOR_GRAY2RGB)
     if encoding in _SEMIPLANAR:
         if height % 2 or width % 2:
@@ -100,6 +100,12 @@ def frame_size(msg: Any, max_pixels: int) -> Tuple[int, int]:
 def frame_rows(msg: Any, count: int, row_bytes: int) -> np.ndarray:
     """View (count, row_bytes) uint8 of the message's rows, without their padding."""
     return _span(msg, count, row_bytes).reshape(count, int(msg.step))[:, :row_bytes]
+
+
+def frame_values(msg: Any, height: int, width: int, stored: np.dtype) -> np.ndarray:
+    """View (height, width) of the message's pixels of one value; NumPy before 1.23 cannot cast ``frame_rows``."""
+    data = _span(msg, height, width * stored.itemsize)
+    return np.ndarray((height, width), stored, data, 0, (int(msg.step), stored.itemsize))
 
 
 def _span(msg: Any, count: int, row_bytes: int) -> np.ndarray:
