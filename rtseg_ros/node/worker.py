@@ -28,7 +28,7 @@ class Worker(Generic[Frame]):
 
     ``serve`` gets the frame that has waited longest and, while ``together`` says so, the waiting frames of all other
     cameras; it handles its own errors. ``pace`` gives the seconds to wait before the next, which newer frames may
-    replace.
+    replace; jobs do not wait for it.
     """
 
     def __init__(
@@ -77,17 +77,22 @@ class Worker(Generic[Frame]):
         while not self._stopped.is_set():
             wait_s = self._pace()
             if wait_s > 0:
+                for job in self._box.take_also(lambda item: isinstance(item, _Job)):
+                    self._do(cast(_Job, job))
                 self._stopped.wait(min(wait_s, 0.1))
                 continue
             item = self._box.take()
             if item is None:
                 return
-            self._began = time.monotonic()
-            if isinstance(item, _Job):
-                _fulfil(item.done, item.work)
-            else:
-                self._serve([item, *self._others()])
-            self._began = None
+            self._do(item)
+
+    def _do(self, item: Union[_Job, Frame]) -> None:
+        self._began = time.monotonic()
+        if isinstance(item, _Job):
+            _fulfil(item.done, item.work)
+        else:
+            self._serve([item, *self._others()])
+        self._began = None
 
     def _others(self) -> List[Frame]:
         if not self._together():

@@ -39,6 +39,14 @@ def test_newest_frame_of_each_camera_wins_and_jobs_are_kept(worker):
     assert sorted(done) == ['job', 'new', 'rear']
 
 
+def test_jobs_do_not_wait_for_the_rate():
+    served = []
+    worker = Worker(served.append, pace=lambda: 60.0)
+    worker.put_frame('frame', 'front')
+    assert worker.submit(lambda: 'done').result(10) == 'done'
+    assert worker.stop() and not served
+
+
 def test_frames_of_several_cameras_are_served_together_where_that_is_wanted():
     gate, served, wanted = threading.Event(), [], [False]
 
