@@ -156,8 +156,13 @@ class Serving:
         self._tested_s = time.monotonic()
         try:
             self._self_test()
+        except DeviceLost as error:
+            self._give_up(error)
         except RtsegError as error:
             self._node.get_logger().error(f'self-test: {error}')
+        except Exception as error:  # a runtime's own; the worker must outlive it
+            self.self_test_error = str(error)
+            self._guard.report(error, 'self-test')
 
     def _self_test(self) -> Optional[float]:
         try:

@@ -37,6 +37,9 @@ def create(*arguments):
         if fault in ('nan', 'inf'):
             logits = logits.copy()
             logits[0, -1, -1, -1] = float(fault)
+        if fault == 'nan, then a bug':
+            switch.write_text('bug')
+            logits = np.full_like(logits, np.nan)
         if fault == 'bug':
             raise ZeroDivisionError('a bug')
         if fault == 'lost':
@@ -165,6 +168,28 @@ def test_labels_of_broken_logits_are_not_published_and_the_self_test_runs_again(
     assert serves(probe)
     assert probe.answer(f'{NODE}/self_test', Trigger).success
     until(lambda: probe.diagnosis('model').level == DiagnosticStatus.OK, 'passed self-test')
+
+
+def test_an_unforeseen_error_of_the_self_test_after_broken_logits_is_survived(workshop):
+    (workshop / 'switch').write_text('')
+    node, probe = spoilt_node(workshop), Probe()
+    try:
+        node.wait_for_log('serving ')
+        probe.subscribe('/diagnostics', DiagnosticArray)
+        probe.subscribe(MASK, Image)
+        until(probe.publisher('/image').get_subscription_count, 'subscription of the node')
+        assert serves(probe)
+        (workshop / 'switch').write_text('nan, then a bug')
+        send(probe)
+        node.wait_for_log('ZeroDivisionError: a bug')
+        assert level_of(probe, 'model', 'a bug') == DiagnosticStatus.ERROR
+        (workshop / 'switch').write_text('')
+        assert serves(probe)
+        assert probe.answer(f'{NODE}/self_test', Trigger).success
+    finally:
+        (workshop / 'switch').write_text('')
+        probe.close()
+        node.close()
 
 
 def test_short_memory_costs_one_more_try(probe, fault):
