@@ -70,9 +70,9 @@ class Camera:
     def __init__(self, node: Node, name: str, settings: Settings, guard: Guard, receive: Callable[..., None]) -> None:
         self.name = name
         self.statistics = Statistics()
+        self.cloud = PointsOutput(node, name, settings, guard) if settings.cloud != 'off' else None  # may refuse
         self.outputs = Outputs(node, name)
         self.input = ImageInput(node, name, settings, self._arrived)
-        self.cloud = PointsOutput(node, name, settings, guard) if settings.cloud != 'off' else None
         self.last_frame = ''
         self.last_age_s: Optional[float] = None
         self.last_received_s: Optional[float] = None

@@ -99,10 +99,13 @@ class Outputs:
 def rescaled(info: CameraInfo, size: Size, header: Any) -> CameraInfo:
     """The camera's calibration for its image stretched to ``size`` (height, width), under ``header``.
 
-    Pixel centres are at whole numbers, so a principal point c moves to (c + 0.5) * scale - 0.5.
+    The calibration is of the whole sensor; the image is its region of interest, binned. Both stay so. Pixel centres are
+    at whole numbers, so a principal point c moves to (c + 0.5) * scale - 0.5.
     """
     height, width = size
-    down, across = height / (info.height or height), width / (info.width or width)
+    rows = (info.roi.height or info.height) / max(info.binning_y, 1)
+    columns = (info.roi.width or info.width) / max(info.binning_x, 1)
+    down, across = height / (rows or height), width / (columns or width)
     k, p = list(info.k), list(info.p)
     for matrix, focal_x, centre_x, focal_y, centre_y in ((k, 0, 2, 4, 5), (p, 0, 2, 5, 6)):
         matrix[focal_x] *= across
@@ -111,7 +114,8 @@ def rescaled(info: CameraInfo, size: Size, header: Any) -> CameraInfo:
         matrix[centre_y] = (matrix[centre_y] + 0.5) * down - 0.5
     p[3] *= across
     p[7] *= down
-    out = CameraInfo(header=header, height=height, width=width, distortion_model=info.distortion_model)
+    out = CameraInfo(header=header, distortion_model=info.distortion_model)
+    out.height, out.width = round(info.height * down) or height, round(info.width * across) or width
     out.d, out.k, out.r, out.p = info.d, k, info.r, p
     out.binning_x, out.binning_y = info.binning_x, info.binning_y
     out.roi.x_offset, out.roi.width = round(info.roi.x_offset * across), round(info.roi.width * across)

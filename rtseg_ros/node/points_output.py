@@ -5,8 +5,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from typing import Any, Deque, List, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from rclpy.node import Node
@@ -18,15 +17,24 @@ from rtseg_models.errors import Unavailable
 from ..cloud import cloud_from_depth, cloud_from_lidar
 from ..cloud_codec import depth_from_message, message_from_points, points_from_message
 from ..image_codec import BadFrame
+from ..pairing import Pairing
 from ..parameters import Settings
 from .guard import Guard
 
-KEPT_SWEEPS = 10
 PLUMB_BOB_LIKE = ('', 'plumb_bob', 'rational_polynomial')
 
 
+class LabelledFrame(NamedTuple):
+    """What a cloud takes from the camera: labels (H,W), rgb (H,W,3), the frame's header and calibration."""
+
+    labels: np.ndarray
+    rgb: np.ndarray
+    header: Any
+    info: Optional[CameraInfo]
+
+
 class PointsOutput:
-    """``follow`` belongs to the executor's thread, ``publish`` to the worker's."""
+    """``follow`` belongs to the executor's thread, ``publish`` to the worker's; clouds are published by either."""
 
     def __init__(self, node: Node, camera: str, settings: Settings, guard: Guard) -> None:
         """Unavailable where the lidar's transform cannot be had for want of tf2_ros."""
@@ -34,9 +42,8 @@ class PointsOutput:
         self._guard = guard
         self._prefix = f'{camera}/' if camera else ''
         self._lidar = settings.cloud == 'lidar'
-        self._sync_ns = int(settings.cloud_sync_s * 1e9)
-        self._lock = threading.Lock()
-        self._sweeps: Deque[Tuple[int, Any]] = deque(maxlen=KEPT_SWEEPS)
+        self._pairing: Pairing[LabelledFrame, Any] = Pairing(int(settings.cloud_sync_s * 1e9))
+        self._publishing = threading.Lock()  # keeps the clouds in the frames' order
         self._depth_info: Optional[CameraInfo] = None
         self._subscriptions: List[Any] = []
         self._transforms = _Transforms(node) if self._lidar else None
@@ -63,49 +70,56 @@ class PointsOutput:
     def close(self) -> None:
         """Unsubscribe and destroy the publisher; harmless when done before."""
         self._unsubscribe()
+        if self._transforms is not None:
+            self._transforms.close()
+            self._transforms = None
         if self._publisher is not None:
             self._node.destroy_publisher(self._publisher)
             self._publisher = None
 
     def publish(self, labels: np.ndarray, rgb: np.ndarray, header: Any, info: Optional[CameraInfo]) -> None:
-        """Publish the cloud of one frame under its header; without a partner or calibration, say so and do nothing."""
-        sweep = self._partner(_stamp_ns(header))
+        """Publish the cloud of one frame under its header, now or when its sweep comes.
+
+        Where none comes in time, or the calibration is missing, say so.
+        """
+        with self._publishing:
+            frame = LabelledFrame(labels, rgb, header, info)
+            self._publish(self._pairing.add_frame(_stamp_ns(header), frame))
+
+    def _publish(self, pairs: List[Tuple[LabelledFrame, Any]]) -> None:
+        for frame, sweep in pairs:
+            self._publish_cloud(frame, sweep)
+
+    def _publish_cloud(self, frame: LabelledFrame, sweep: Any) -> None:
         try:
             if sweep is None:
                 source = 'points' if self._lidar else 'depth/image'
                 raise BadFrame('unpaired', f'nothing on {self._prefix}{source} within cloud_sync_s of the frame')
-            points = self._from_lidar(sweep, labels, rgb, header, info) if self._lidar else self._from_depth(
-                sweep, labels, rgb
-            )  # fmt: skip
-            self._publisher.publish(message_from_points(points, header, PointCloud2, PointField))
+            points = self._from_lidar(sweep, frame) if self._lidar else self._from_depth(sweep, frame)
+            self._publisher.publish(message_from_points(points, frame.header, PointCloud2, PointField))
         except (BadFrame, ValueError, LookupError) as error:
             self._guard.warn(f'{self._prefix}points', f'no cloud for this frame: {error}')
 
-    def _from_depth(self, sweep: Any, labels: np.ndarray, rgb: np.ndarray) -> np.ndarray:
+    def _from_depth(self, sweep: Any, frame: LabelledFrame) -> np.ndarray:
         if self._depth_info is None:
             raise LookupError(f'nothing on {self._prefix}depth/camera_info yet')
-        return cloud_from_depth(depth_from_message(sweep), labels, rgb, _matrix(self._depth_info))
+        return cloud_from_depth(depth_from_message(sweep), frame.labels, frame.rgb, image_matrix(self._depth_info))
 
-    def _from_lidar(
-        self, sweep: Any, labels: np.ndarray, rgb: np.ndarray, header: Any, info: Optional[CameraInfo]
-    ) -> np.ndarray:
+    def _from_lidar(self, sweep: Any, frame: LabelledFrame) -> np.ndarray:
+        info = frame.info
         if info is None:
             raise LookupError('nothing on camera_info yet')
         if info.distortion_model not in PLUMB_BOB_LIKE:
             raise ValueError(f'distortion model {info.distortion_model!r} is not one of {PLUMB_BOB_LIKE[1:]}')
         assert self._transforms is not None
-        pose = self._transforms.matrix(header.frame_id, sweep.header)
+        pose = self._transforms.matrix(frame.header.frame_id, sweep.header)
         distortion = list(info.d) if any(info.d) else ()
-        return cloud_from_lidar(points_from_message(sweep).ravel(), pose, labels, rgb, _matrix(info), distortion)
-
-    def _partner(self, stamp_ns: int) -> Any:
-        with self._lock:
-            near = [entry for entry in self._sweeps if abs(entry[0] - stamp_ns) <= self._sync_ns]
-        return min(near, key=lambda entry: abs(entry[0] - stamp_ns))[1] if near else None
+        points, matrix = points_from_message(sweep).ravel(), image_matrix(info)
+        return cloud_from_lidar(points, pose, frame.labels, frame.rgb, matrix, distortion)
 
     def _keep(self, message: Any) -> None:
-        with self._lock:
-            self._sweeps.append((_stamp_ns(message.header), message))
+        with self._publishing:
+            self._publish(self._pairing.add_sweep(_stamp_ns(message.header), message))
 
     def _keep_info(self, message: CameraInfo) -> None:
         self._depth_info = message
@@ -113,8 +127,7 @@ class PointsOutput:
     def _unsubscribe(self) -> None:
         while self._subscriptions:
             self._node.destroy_subscription(self._subscriptions.pop())
-        with self._lock:
-            self._sweeps.clear()
+        self._pairing.clear()
 
 
 class _Transforms:
@@ -128,6 +141,10 @@ class _Transforms:
         self._error = TransformException
         self._buffer = Buffer()
         self._listener = TransformListener(self._buffer, node)
+
+    def close(self) -> None:
+        """Listen no more; the node's subscriptions would keep the listener for ever."""
+        self._listener.unregister()
 
     def matrix(self, camera_frame: str, header: Any) -> np.ndarray:
         """The (4,4) matrix from the sweep's frame to the camera's; LookupError where tf does not know it."""
@@ -153,8 +170,14 @@ def pose_matrix(translation: Any, rotation: Any) -> np.ndarray:
     )
 
 
-def _matrix(info: CameraInfo) -> np.ndarray:
-    return np.asarray(info.k, np.float64).reshape(3, 3)
+def image_matrix(info: CameraInfo) -> np.ndarray:
+    """The camera matrix (3,3) of the image itself: ``info.k`` is the whole sensor's, without its region and binning."""
+    matrix = np.array(info.k, np.float64).reshape(3, 3)
+    for row, offset, binning in ((0, info.roi.x_offset, info.binning_x), (1, info.roi.y_offset, info.binning_y)):
+        factor = max(binning, 1)
+        matrix[row, :2] /= factor
+        matrix[row, 2] = (matrix[row, 2] - offset + 0.5) / factor - 0.5
+    return matrix
 
 
 def _stamp_ns(header: Any) -> int:

@@ -26,6 +26,7 @@ from types import SimpleNamespace as Space
 class TransformException(Exception): pass
 class TransformListener:
     def __init__(self, buffer, node): pass
+    def unregister(self): print('the transform listener is gone', flush=True)
 class Buffer:
     def lookup_transform(self, target, source, time):
         if (target, source) != ('front_optical', 'lidar'):
@@ -69,6 +70,28 @@ def opened(request, tmp_path, started):
     yield node, probe
     del broadcaster
     probe.close()
+
+
+@pytest.mark.parametrize('opened', ['stand-in'], indirect=True)
+def test_cleanup_ends_listening_to_transforms(opened):
+    node, probe = opened
+    assert probe.change_state('deactivate') and probe.change_state('cleanup')
+    node.wait_for_log('the transform listener is gone')
+
+
+def test_a_refused_configuration_leaves_no_publisher_behind(started):
+    if importlib.util.find_spec('tf2_ros') is not None:
+        pytest.skip('tf2_ros is installed here')
+    bundle()
+    node, probe = started(parameters={'cloud': 'lidar', 'autostart': False}), Probe()
+    try:
+        until(lambda: probe.node.count_publishers('/diagnostics'), 'node')
+        assert not probe.change_state('configure')
+        assert 'tf2_ros' in node.log
+        assert probe.node.count_publishers('/diagnostics')
+        assert not probe.node.count_publishers(f'{NODE}/mask')
+    finally:
+        probe.close()
 
 
 def seen_at(row, column, depth):
@@ -133,7 +156,7 @@ def test_a_sweep_of_another_time_makes_no_cloud(opened):
 
     def warned():
         message = probe.frame(picture())
-        early = message.header.stamp.sec - 1
+        early = message.header.stamp.sec - 3600
         lidar.publish(sweep(points, Time(sec=early, nanosec=message.header.stamp.nanosec)))
         camera.publish(message)
         return node.warning('within cloud_sync_s')

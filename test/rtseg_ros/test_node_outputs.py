@@ -17,6 +17,8 @@ from std_srvs.srv import SetBool, Trigger
 
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.backends import Options
+from rtseg_ros.node.outputs import rescaled
+from rtseg_ros.node.points_output import image_matrix
 
 MASK = f'{NODE}/mask'
 
@@ -174,6 +176,23 @@ def test_camera_info_is_rescaled_with_the_mask(probe, watch, size):
     assert scaled.k[0] == pytest.approx(100.0 * size[1] / SMALL[1])
     assert scaled.k[2] == pytest.approx((size[1] - 1) / 2)
     assert scaled.k[5] == pytest.approx((size[0] - 1) / 2)
+
+
+@pytest.mark.parametrize('binning', [0, 1, 2])
+def test_calibration_of_a_region_of_interest_stays_the_sensors(binning):
+    factor = max(binning, 1)
+    info = CameraInfo(height=720, width=1280, binning_x=binning, binning_y=binning)
+    info.k = [1000.0, 0.0, 639.5, 0.0, 1000.0, 359.5, 0.0, 0.0, 1.0]
+    info.roi.y_offset, info.roi.height, info.roi.width = 360, 360, 1280
+    image = (360 // factor, 1280 // factor)
+    same = rescaled(info, image, info.header)
+    assert same == info
+    half = rescaled(info, (image[0] // 2, image[1] // 2), info.header)
+    assert (half.height, half.width, half.roi.y_offset, half.roi.height) == (360, 640, 180, 180)
+    assert half.k == pytest.approx([500.0, 0.0, 319.5, 0.0, 500.0, 179.5, 0.0, 0.0, 1.0])
+    seen = image_matrix(info)
+    assert seen[:2, :2] == pytest.approx(np.diag([1000.0, 1000.0]) / factor)
+    assert seen[:2, 2] == pytest.approx([640 / factor - 0.5, -0.5])  # the optical axis meets the upper edge
 
 
 def echoed(probe, camera, name, size=SMALL):
