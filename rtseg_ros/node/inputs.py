@@ -27,8 +27,9 @@ class ImageInput:
     def __init__(self, node: Node, camera: str, settings: Settings, on_image: Callable[[Any], None]) -> None:
         compressed = settings.image_transport == 'compressed'
         prefix = f'{camera}/' if camera else ''
-        self.topic = node.resolve_topic_name(f'{prefix}image') + ('/compressed' if compressed else '')
-        self.info_topic = _sibling(node, prefix)
+        image = str(node.resolve_topic_name(f'{prefix}image'))
+        self.topic = str(node.resolve_topic_name(f'{image}/compressed')) if compressed else image
+        self.info_topic = _sibling(node, prefix, self.topic)
         self.camera_info: Optional[CameraInfo] = None
         self.reliability = ReliabilityPolicy.RELIABLE
         self.incompatible_events = 0
@@ -109,9 +110,10 @@ class ImageInput:
             self._image = None
 
 
-def _sibling(node: Node, prefix: str) -> str:
-    """The camera_info topic: as remapped, else beside the (possibly remapped) image topic."""
+def _sibling(node: Node, prefix: str, image: str) -> str:
+    """The camera_info topic: as remapped, else beside the raw image topic that ``image`` is or comes from."""
     asked = node.resolve_topic_name(f'{prefix}camera_info')
     if asked != node.resolve_topic_name(f'{prefix}camera_info', only_expand=True):
         return str(asked)
-    return str(node.resolve_topic_name(f'{prefix}image')).rpartition('/')[0] + '/camera_info'
+    raw = image[: -len('/compressed')] if image.endswith('/compressed') else image
+    return raw.rpartition('/')[0] + '/camera_info'

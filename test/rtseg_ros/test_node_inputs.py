@@ -157,6 +157,15 @@ def test_cameras_share_one_network_and_keep_their_names(setting):
     assert probe.counts('left processing')['published'] == '1'
 
 
+def test_a_remapped_compressed_topic_brings_its_camera_info(setting):
+    remapping = 'image/compressed:=/cam/image_raw/compressed'
+    _, probe = setting('--ros-args', '-r', remapping, image_transport='compressed', lazy=False)
+    assert probe.counts('input')['topic'] == '/cam/image_raw/compressed'
+    info = probe.publisher('/cam/camera_info', CameraInfo)
+    until(info.get_subscription_count, 'subscription of camera_info')
+    until(probe.publisher('/cam/image_raw/compressed', CompressedImage).get_subscription_count, 'subscription')
+
+
 def test_compressed_input_is_read_and_spoilt_files_are_counted(setting):
     node, probe = setting('--ros-args', '-r', 'image:=/front/image', image_transport='compressed')
     probe.subscribe(f'{NODE}/mask', Image)
@@ -210,6 +219,33 @@ def test_lidar_without_tf2_names_the_missing_package():
     node = NodeProcess(parameters={**QUICK, 'cloud': 'lidar'})
     assert node.end() == 69, node.log
     assert 'tf2_ros' in node.log
+
+
+def test_points_wait_for_the_depth_of_their_own_frame(setting):
+    _, probe = setting(cloud='depth', cloud_sync_s=1.0)
+    probe.subscribe(f'{NODE}/mask', Image)
+    probe.subscribe(f'{NODE}/points', PointCloud2, qos_profile_sensor_data)
+    depth, info = probe.publisher('/depth/image'), probe.publisher('/depth/camera_info', CameraInfo)
+    camera = probe.publisher('/image')
+    for publisher in (depth, info, camera):
+        until(publisher.get_subscription_count, 'subscription of the node')
+    info.publish(CameraInfo(height=SMALL[0], width=SMALL[1], k=[100.0, 0, 79.5, 0, 100.0, 59.5, 0, 0, 1.0]))
+
+    def measured(header, metres):
+        far = Image(header=header, height=SMALL[0], width=SMALL[1], encoding='32FC1', step=4 * SMALL[1])
+        far.data.frombytes(np.full(SMALL, metres, np.float32).tobytes())
+        return far
+
+    depth.publish(measured(probe.header(), 3.0))
+    message = probe.frame(picture())
+    camera.publish(message)
+    masks = probe.received[f'{NODE}/mask']
+    until(lambda: any(m.header == message.header for m in list(masks)), 'mask')
+    assert not probe.received[f'{NODE}/points']
+    depth.publish(measured(message.header, 5.0))
+    points = until(lambda: probe.received[f'{NODE}/points'], 'cloud')[0]
+    assert points.header == message.header
+    assert points_from_message(points, ('z',))['z'] == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize('order', ['camera first', 'node first'])
