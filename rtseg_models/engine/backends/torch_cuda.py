@@ -45,7 +45,8 @@ class CudaBackend:
 
     def infer(self, rgb: np.ndarray) -> np.ndarray:
         def run() -> np.ndarray:
-            logits = self._run(rgb).to('cpu', non_blocking=True)
+            with torch.cuda.stream(self._stream):  # which the copy must follow, too
+                logits = self._run(rgb).to('cpu', non_blocking=True)
             self._stream.synchronize()
             found: np.ndarray = logits.numpy()
             return found
@@ -62,7 +63,8 @@ class CudaBackend:
                 # Fresh for the caller, and cheap from the second on: PyTorch caches pinned memory.
                 host = torch.empty(labels.shape, dtype=torch.uint8, pin_memory=True)
                 host.copy_(labels, non_blocking=True)
-            return host.numpy() if bool(finite.cpu()) else None
+                good = bool(finite.cpu())  # waits for this stream, and so for the labels
+            return host.numpy() if good else None
 
         return self._guarded(run)
 
@@ -144,7 +146,8 @@ class _Captured:
         with torch.inference_mode(), torch.cuda.stream(stream):
             for _ in range(_WARM_UP):
                 network(self._input)
-            with torch.cuda.graph(self._graph, stream=stream):
+            # Another network may be serving in another thread; 'global' would make its calls errors meanwhile.
+            with torch.cuda.graph(self._graph, stream=stream, capture_error_mode='thread_local'):
                 self._logits: Tensor = network(self._input)
 
     def replay(self, rgb: np.ndarray) -> Tensor:
