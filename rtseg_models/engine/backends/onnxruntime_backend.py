@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Dict, Optional
 
@@ -46,8 +47,7 @@ def create(bundle: Bundle, size: Size, options: Options) -> OnnxRuntimeBackend:
     precision = choose_precision(bundle.card, options.precision, ('fp32',), 'the onnxruntime backend')
     on_gpu = options.device.startswith('cuda')
     provider = 'CUDAExecutionProvider' if on_gpu else 'CPUExecutionProvider'
-    # TF32 would round convolutions to 10 bits behind fp32's name.
-    settings = {'device_id': device_index(options.device), 'use_tf32': 0} if on_gpu else {}
+    settings = {'device_id': device_index(options.device)} if on_gpu else {}
     with graph_file(bundle, size, options.cache_dir) as graph:
         session = open_session(graph, provider, settings, options.threads)
     return OnnxRuntimeBackend(session, 'onnxruntime', options.device if on_gpu else 'cpu', precision)
@@ -62,7 +62,12 @@ def open_session(graph: Path, provider: str, settings: Dict[str, Any], threads: 
     options.log_severity_level = 3
     if threads:
         options.intra_op_num_threads = threads
+    if provider != 'CPUExecutionProvider':
+        # TF32 would round convolutions to 10 bits behind fp32's name. TensorRT's provider has no option for it, CUDA's
+        # only a recent one; NVIDIA's libraries read this when they start.
+        os.environ.setdefault('NVIDIA_TF32_OVERRIDE', '0')
     session = onnxruntime.InferenceSession(str(graph), options, providers=[(provider, settings)])
+    session.disable_fallback()  # a run that fails must not be done again on the CPU, behind cuda's name
     found: Optional[str] = next(iter(session.get_providers()), None)
     if found != provider:  # onnxruntime goes on with the CPU when a provider's libraries do not load
         raise Unavailable(f'onnxruntime {version} offers {provider} but started {found}: {_hint(provider)}')

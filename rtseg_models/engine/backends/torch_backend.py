@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Union
+from typing import Tuple, Union
 
 import numpy as np
 import torch
@@ -42,12 +42,18 @@ def create(bundle: Bundle, size: Size, options: Options) -> Union[TorchBackend, 
     """The bundle's network in PyTorch, on the CPU in eager mode or on an NVIDIA GPU; ``size`` needs no graph."""
     if options.device.startswith('cuda'):
         _require_gpu(device_index(options.device))
-        precision = choose_precision(bundle.card, options.precision, ('fp16', 'bf16', 'fp32'), 'PyTorch on CUDA')
+        precision = choose_precision(bundle.card, options.precision, _offered(options.device), 'PyTorch on this GPU')
         return CudaBackend(deployed_network(bundle), size, options.device, precision)
     choose_precision(bundle.card, options.precision, ('fp32',), 'PyTorch on the CPU')
     if options.threads:
         torch.set_num_threads(options.threads)
     return TorchBackend(deployed_network(bundle))
+
+
+def _offered(device: str) -> Tuple[str, ...]:
+    """Precisions of a GPU; cuDNN has bf16 convolutions from compute capability 8 on."""
+    major, _ = torch.cuda.get_device_capability(device_index(device))
+    return ('fp16', 'bf16', 'fp32') if major >= 8 else ('fp16', 'fp32')
 
 
 def _require_gpu(index: int) -> None:
