@@ -8,6 +8,7 @@ only while its files have the hashes that were noted when it was written; else i
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -27,7 +28,10 @@ Engine = TypeVar('Engine')
 
 def engine_key(bundle: Bundle, size: Size, precision: str, runtime: str, version: str, device: str) -> str:
     """Folder name of an engine: all that makes it valid or stale."""
-    facts = (runtime, version, device, precision, f'{size[0]}x{size[1]}', bundle.card.weights_sha256[:16])
+    card = bundle.card
+    baked = (card.weights_sha256, card.network, sorted(card.network_args.items()), card.classes, card.mean, card.std)
+    network = hashlib.sha256(repr(baked).encode()).hexdigest()[:16]
+    facts = (runtime, version, device, precision, f'{size[0]}x{size[1]}', network)
     return re.sub(r'[^A-Za-z0-9._-]+', '-', '_'.join(facts))
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Optional
 
+from ... import __version__
 from ...bundle import WEIGHTS, Bundle
 from ...card import Size
 from ...errors import ConfigurationError
@@ -50,7 +51,7 @@ def graph_file(bundle: Bundle, size: Size, cache_dir: Optional[Path]) -> Iterato
         def export(folder: Optional[Path]) -> Path:
             return _export(bundle, size, Path(temporary) if folder is None else folder)
 
-        yield build_cached(cache_dir, engine_key(bundle, size, 'fp32', 'graph', '1', 'any'), export)
+        yield build_cached(cache_dir, engine_key(bundle, size, 'fp32', 'graph', __version__, 'any'), export)
 
 
 def _export(bundle: Bundle, size: Size, folder: Path) -> Path:

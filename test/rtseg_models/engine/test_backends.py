@@ -273,7 +273,9 @@ def test_keys_differ_in_everything_that_makes_an_engine_stale(bundle):
     keys = {engine_key(bundle, **facts), *(engine_key(bundle, **{**facts, k: v}) for k, v in changed.items())}
     other = replace(bundle, card=replace(bundle.card, weights_sha256='0' * 64))
     keys.add(engine_key(other, **facts))
-    assert len(keys) == 7 and all('/' not in key for key in keys)
+    keys.add(engine_key(replace(bundle, card=replace(bundle.card, mean=(0.5, 0.5, 0.5))), **facts))
+    keys.add(engine_key(replace(bundle, card=replace(bundle.card, network_args={'dw_relu': True})), **facts))
+    assert len(keys) == 9 and all('/' not in key for key in keys)
 
 
 def test_openvino_starts_from_its_cache_and_survives_damage(bundle, tmp_path):
