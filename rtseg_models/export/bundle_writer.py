@@ -25,6 +25,8 @@ from ..errors import BundleError, RtsegError
 from ..networks import logit_stride
 from ..street import Street
 
+ON_CPU = Options(device='cpu', precision='fp32')  # where runtimes are compared, whatever the machine has
+
 
 def write_bundle(
     network: nn.Module, card: Card, out: Path, *, sizes: Sequence[Size] = (), half: bool = True, golden_seed: int = 2026
@@ -43,7 +45,7 @@ def write_bundle(
         bundle = load_bundle(str(part))
         _add_graphs(bundle, {card.input_size, *sizes})
         frame = Street(golden_seed, height=card.input_size[0], width=card.input_size[1]).frame(0).rgb
-        labels = Pipeline(bundle, backend='torch')(frame).labels
+        labels = Pipeline(bundle, backend='torch', options=ON_CPU)(frame).labels
         np.savez_compressed(part / 'golden.npz', rgb=frame, labels=labels)
     return load_bundle(str(out))
 
@@ -82,11 +84,11 @@ def _add_graphs(bundle: Bundle, sizes: AbstractSet[Size]) -> None:
 def check_parity(bundle: Bundle, size: Size, bound: float = 1e-3) -> None:
     """Compare each installed runtime with eager PyTorch on a rendered frame; BundleError where one differs."""
     frame = Street(7, height=size[0], width=size[1]).frame(0).rgb[None]
-    eager = Pipeline(bundle, backend='torch', input_size=size).backend.infer(frame).copy()
+    eager = Pipeline(bundle, backend='torch', input_size=size, options=ON_CPU).backend.infer(frame).copy()
     for name in ('openvino', 'onnxruntime'):
         if not installed(name):
             continue
-        backend = Pipeline(bundle, backend=name, input_size=size, options=Options(precision='fp32')).backend
+        backend = Pipeline(bundle, backend=name, input_size=size, options=ON_CPU).backend
         difference = float(np.abs(backend.infer(frame) - eager).max() / eager.std())
         backend.close()
         if not difference <= bound:
