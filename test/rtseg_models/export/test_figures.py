@@ -17,8 +17,9 @@ from rtseg_models.cli.export_command import command
 from rtseg_models.datasets.sample import Sample
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.backends import Options, installed
-from rtseg_models.errors import ConfigurationError
+from rtseg_models.errors import ConfigurationError, Unavailable
 from rtseg_models.evaluation import evaluate
+from rtseg_models.export import figures
 from rtseg_models.export.figures import measure, rewrite_card, with_figures
 from rtseg_models.labels import CAMVID
 from rtseg_models.street import Street
@@ -50,6 +51,24 @@ def copy(bundle: Bundle, to: Path, origin: Dict[str, Any], **facts: Any) -> Bund
     return rewrite_card(found, replace(found.card, origin=origin, **facts))
 
 
+def test_a_processor_without_bf16_costs_only_its_agreement(
+    tiny_bundle: Bundle,
+    streets: Streets,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refusing(bundle: Bundle, *, options: Options, **more: Any) -> Pipeline:
+        if options.precision == 'bf16':
+            raise Unavailable('the CPU offers fp32 alone')
+        return Pipeline(bundle, options=options, **more)
+
+    monkeypatch.setattr(figures, 'Pipeline', refusing)
+    card = measure(copy(tiny_bundle, tmp_path / 'bundle', {}, agreement={}), streets, 'val').card
+    assert 'val' in card.miou and card.agreement == {}
+    assert not installed('openvino') or 'the CPU offers fp32 alone' in caplog.text
+
+
 def test_every_size_of_the_bundle_is_measured(tiny_bundle: Bundle, streets: Streets, tmp_path: Path) -> None:
     card = measure(copy(tiny_bundle, tmp_path / 'bundle', {}), streets, 'val').card
     assert list(card.miou) == list(card.origin['iou']) == ['val', 'val@96x128']
@@ -63,7 +82,10 @@ def test_every_size_of_the_bundle_is_measured(tiny_bundle: Bundle, streets: Stre
 def test_what_was_trained_on_is_not_measured(tiny_bundle: Bundle, streets: Streets, tmp_path: Path) -> None:
     bundle = copy(tiny_bundle, tmp_path / 'bundle', {'trained_on': ['train', 'val']})
     card = measure(bundle, streets, 'val').card
-    assert card.miou == {} and ('bf16' in card.agreement) == installed('openvino')
+    offered = installed('openvino') and 'BF16' in pytest.importorskip('openvino').Core().get_property(
+        'CPU', 'OPTIMIZATION_CAPABILITIES'
+    )
+    assert card.miou == {} and ('bf16' in card.agreement) == offered
 
 
 RECIPE = {'name': 'tuned', 'lr': 0.01, 'epochs': 9, 'splits': ['train', 'val'], 'hold_out': '', 'seed': 1}
