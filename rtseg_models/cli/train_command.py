@@ -21,7 +21,8 @@ from ..export.checkpoint import bundle_from_checkpoint
 from ..export.figures import measure
 from ..labels import CAMVID
 from ..training.checkpoint import read_checkpoint
-from ..training.fit import Data, train, world
+from ..training.fit import Data, train
+from ..training.launch import world
 from ..training.pretraining import learns_images
 from ..training.recipe import Recipe, with_settings
 from ..training.recipes import RECIPES

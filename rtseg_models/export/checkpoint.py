@@ -5,11 +5,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Sequence
-
-import torch
 
 from ..bundle import Bundle
 from ..card import Card, Size
@@ -49,15 +46,8 @@ def bundle_from_checkpoint(path: Path, out: Path, *, sizes: Sequence[Size] = ())
             'seed': recipe['seed'],
             'minutes': round(state['minutes'], 1),
             'hardware': state['hardware'],
-            'torch': torch.__version__,
-            'git_commit': _commit(),
+            'torch': state['torch'],
+            'git_commit': state['git_commit'],
         },
     )
     return write_bundle(network.eval(), card, out, sizes=sizes)
-
-
-def _commit() -> str:
-    """The commit of the source tree this runs from; empty outside a checkout."""
-    folder = Path(__file__).parent
-    found = subprocess.run(['git', '-C', str(folder), 'rev-parse', 'HEAD'], capture_output=True, text=True, check=False)
-    return found.stdout.strip()

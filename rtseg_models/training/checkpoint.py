@@ -20,8 +20,8 @@ def read_checkpoint(path: Path) -> Dict[str, Any]:
     """What a checkpoint tells of its run; tensors and plain data only.
 
     'ema': averaged weights; 'epoch': finished epochs; 'minutes'; 'recipe': JSON; 'class_set': ClassSet; 'hardware';
-    'lineage': runs that it started from; 'trained_on': splits; 'history': figures per epoch. NotFound or BundleError in
-    one sentence.
+    'lineage': runs that it started from; 'trained_on': splits that these and it learnt from; 'torch' and 'git_commit':
+    of the run, '' where unknown; 'history': figures per epoch. NotFound or BundleError in one sentence.
     """
     if not path.is_file():
         raise NotFound(f'{path}: no such checkpoint')
@@ -36,4 +36,4 @@ def read_checkpoint(path: Path) -> Dict[str, Any]:
         raise BundleError(f'{path}: not a checkpoint of rtseg train: {", ".join(missing)} missing')
     known = state['class_set']
     classes = class_set(known) if isinstance(known, str) else ClassSet(**known)
-    return {'trained_on': ['train'], 'history': [], **state, 'class_set': classes}
+    return {'trained_on': ['train'], 'torch': '', 'git_commit': '', 'history': [], **state, 'class_set': classes}

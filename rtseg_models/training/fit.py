@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import platform
 import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,9 +25,11 @@ from ..networks.pruning import prune
 from .batches import Batches, Frames
 from .checkpoint import read_checkpoint
 from .epochs import AtomicCheckpoints, EpochEnd
+from .launch import training_device, world
 from .losses import class_weights
 from .module import SegmentationModule, TrainingModule
 from .pretraining import ClassificationModule, learns_images, load_encoder, load_pretrained
+from .provenance import facts, hardware
 from .recipe import Recipe
 
 PRECISIONS = {'fp32': '32-true', 'bf16': 'bf16-mixed', 'fp16': '16-mixed'}
@@ -45,17 +45,6 @@ class Data:
     counts: np.ndarray
     street: Sequence[Sample] = ()
     val: Union[Sequence[Sample], Dataset] = field(default=())
-
-
-def world() -> Dict[str, int]:
-    """Process number and counts as torchrun sets them: rank, local_rank, size, local_size."""
-    names = {'rank': 'RANK', 'local_rank': 'LOCAL_RANK', 'size': 'WORLD_SIZE', 'local_size': 'LOCAL_WORLD_SIZE'}
-    return {k: int(os.environ.get(v, '1' if 'size' in k else '0')) for k, v in names.items()}
-
-
-def training_device() -> torch.device:
-    """The GPU of this process where there is one, else the CPU."""
-    return torch.device('cuda', world()['local_rank']) if torch.cuda.is_available() else torch.device('cpu')
 
 
 def train(
@@ -151,13 +140,14 @@ def _train_stage(
         place['rank'],
         place['size'],
     )
-    facts = {'hardware': hardware(recipe), 'lineage': lineage, 'trained_on': list(recipe.splits)}
+    parent = begin.path if begin is not None and begin.handover != 'pretrained' else None
+    told = facts(recipe, lineage, parent)
     module: TrainingModule
     if learns_images(recipe):
-        module = ClassificationModule(network.train(), recipe, classes, batches, facts)
+        module = ClassificationModule(network.train(), recipe, classes, batches, told)
     else:
         weights = class_weights(sources.data.counts, recipe.class_weight_c)
-        module = SegmentationModule(network.train(), recipe, classes, weights, batches, facts)
+        module = SegmentationModule(network.train(), recipe, classes, weights, batches, told)
     trainer = _trainer(recipe, checkpoint.parent, [EpochEnd(checkpoint, sources.val, log), *callbacks])
     resumed = checkpoint if checkpoint.exists() else None
     if resumed is not None:
@@ -200,16 +190,6 @@ def _log_plan(recipe: Recipe, device: torch.device, log: Callable[[str], None]) 
         norms = 'synchronised over' if device.type == 'cuda' else 'separate in each of'
         log(f'{size} processes; batch norm statistics are {norms} the processes')
     log(f'{recipe.name}: {recipe.network} on {hardware(recipe)}')
-
-
-def hardware(recipe: Recipe) -> str:
-    """The device, number of processes and precision, for people."""
-    device, size = training_device(), world()['size']
-    if device.type == 'cuda':
-        name = torch.cuda.get_device_name(device)
-    else:
-        name = f'{platform.machine()} CPU, {os.cpu_count()} cores'
-    return f'{name}, {recipe.precision}' + (f', {size} processes' if size > 1 else '')
 
 
 def begun(network: nn.Module, recipe: Recipe, begin: Origin) -> Tuple[nn.Module, List[str]]:

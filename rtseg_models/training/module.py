@@ -29,6 +29,7 @@ from .losses import over_processes, pixel_weights, segmentation_loss
 from .optimisers import learning_rate, optimiser
 from .recipe import Recipe
 
+BEGUN_WITH = ('lineage', 'trained_on', 'torch', 'git_commit')  # what a resumed run does not know better
 CHECK_EVERY = 20  # forward passes between looks at the loss, each of which waits for the GPU
 
 
@@ -155,7 +156,9 @@ class TrainingModule(lightning.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: Dict[str, Any]) -> None:
-        self.history, self.minutes = checkpoint['rtseg']['history'], checkpoint['rtseg']['minutes']
+        state = checkpoint['rtseg']
+        self.history, self.minutes = state['history'], state['minutes']
+        self.facts.update({k: state[k] for k in BEGUN_WITH if k in state})
 
 
 class SegmentationModule(TrainingModule):

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from ..labels import ClassSet
-from .fit import hardware, world
+from .launch import world
+from .provenance import hardware
 from .recipe import Recipe
 
 

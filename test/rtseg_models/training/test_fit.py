@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import json
 import resource
+import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import List
+from typing import Any, List
 
+import lightning
 import pytest
 import torch
 from click.testing import CliRunner
@@ -25,6 +27,7 @@ from rtseg_models.training.checkpoint import read_checkpoint
 from rtseg_models.training.epochs import AtomicCheckpoints
 from rtseg_models.training.fit import Data, train
 from rtseg_models.training.module import NonFiniteLoss
+from rtseg_models.training.provenance import commit
 from rtseg_models.training.recipe import Stage
 
 ONE = replace(TINY, epochs=1, batch=4, precision='fp32')
@@ -61,6 +64,49 @@ def test_wide_first_then_pruned(data: Data, tmp_path: Path) -> None:
     last = read_checkpoint(train(recipe, data, tmp_path))
     target = build_network('contextnet', len(CAMVID), aux=True, width=0.25)
     target.load_state_dict(last['ema'])
+
+
+class SecondEpochFails(lightning.Callback):
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        if trainer.current_epoch == 1:
+            raise KeyError('interrupted')
+
+
+def test_what_earlier_runs_learnt_from_is_remembered(data: Data, tmp_path: Path) -> None:
+    everything = train(replace(ONE, splits=('train', 'val'), hold_out='0001TP'), data, tmp_path / 'parent')
+    held_out = replace(ONE, epochs=2, hold_out='0006R0')
+    out = tmp_path / 'child'
+    with pytest.raises(KeyError, match='interrupted'):
+        train(held_out, data, out, start_from=everything, callbacks=[SecondEpochFails()])
+    first = read_checkpoint(out / 'last.pt')
+    assert first['trained_on'] == ['train', 'val', 'held_out_drive']  # which is another drive than the parent left out
+    assert first['lineage'] == ['tiny, 1 epochs']
+    assert first['torch'] == torch.__version__
+    kept = read_checkpoint(everything)
+    assert kept['trained_on'] == ['train', 'val'] and kept['lineage'] == []
+    same = read_checkpoint(train(replace(ONE, hold_out='0001TP'), data, tmp_path / 'same', start_from=everything))
+    assert same['trained_on'] == ['train', 'val']
+    again = read_checkpoint(train(held_out, data, out, resume=True))
+    assert (first['epoch'], again['epoch']) == (1, 2)
+    assert all(again[fact] == first[fact] for fact in ('lineage', 'trained_on', 'torch', 'git_commit'))
+
+
+def test_the_commit_is_this_projects_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*arguments: str) -> str:
+        identity = ['-c', 'user.name=x', '-c', 'user.email=x@example.org']
+        done = subprocess.run(['git', '-C', str(tmp_path), *identity, *arguments], capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git('init')
+    for name in ('ours.py', 'theirs.py'):
+        (tmp_path / name).write_text('')
+    assert commit(tmp_path / 'ours.py') == ''
+    git('add', 'ours.py')
+    git('commit', '-m', 'First')
+    assert commit(tmp_path / 'ours.py') == git('rev-parse', 'HEAD') != ''
+    assert commit(tmp_path / 'theirs.py') == ''
+    monkeypatch.setenv('PATH', '')
+    assert commit(tmp_path / 'ours.py') == ''
 
 
 def test_refuses_a_folder_in_use_and_other_settings(data: Data, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ import torch
 from rendered import PLAIN, TINY
 
 from rtseg_models.datasets import open_checked
-from rtseg_models.training.fit import Data, train, world
+from rtseg_models.training.fit import Data, train
+from rtseg_models.training.launch import world
 
 
 class KeepGradients(lightning.Callback):
