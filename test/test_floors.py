@@ -37,6 +37,7 @@ FLOORS = [
     ('rtseg_ros.image_codec', 5, {'rclpy', 'torch'}),
     ('rtseg_ros.compressed_codec', 5, {'rclpy', 'torch'}),
     ('rtseg_ros.latest', 5, {'rclpy', 'torch', 'cv2'}),
+    ('rtseg_ros.pairing', 5, {'rclpy', 'torch', 'cv2'}),
     ('rtseg_ros.gate', 5, {'rclpy', 'torch', 'cv2'}),
     ('rtseg_ros.statistics', 5, {'rclpy', 'torch', 'cv2'}),
     ('rtseg_ros.bag', 5, {'rclpy', 'torch'}),
