@@ -24,6 +24,9 @@ from .bag_files import IMAGE_TYPES, ROS1, ROS2, storage_files
 from .bag_salvage import Salvage
 from .bag_writer import MaskBagWriter
 
+LISTED_FILE = re.compile(r'^\s*- [\'"]?(?:[^\'"\n]*/)?([^/:\'"\n]+\.(?:mcap|db3))[\'"]?\s*$', re.M)
+"""An entry of ``relative_file_paths`` in metadata.yaml."""
+
 
 @dataclass(frozen=True)
 class ImageRecord:
@@ -57,7 +60,7 @@ class Bag:
         self.path = path
         self.faults: List[str] = []
         self.notes: List[str] = []
-        self.ros1 = path.suffix == '.bag'
+        self.ros1 = path.suffix == '.bag' and path.is_file()  # a folder is rosbag2's, whatever its name
         self._stack = ExitStack()
         self._parts: List[Any] = self._open()
         if not self.topics and self.faults:
@@ -80,21 +83,30 @@ class Bag:
             raise NotFound(f'{self.path}: no such bag')
         files = storage_files(self.path)
         metadata = self.path / 'metadata.yaml'
-        if self.path.is_dir() and files and not metadata.is_file():
-            self.notes.append(f'{self.path}: metadata.yaml is missing; its {len(files)} file(s) are read in name order')
-            return [self._open_file(p) for p in files]
+        facts = metadata.read_text(errors='replace') if metadata.is_file() else ''
+        packed = re.search(r'compression_mode: [\'"]?(file|message)', facts, re.I)
+        if self.path.is_dir() and files and not packed:  # file by file: damage in one costs the others nothing
+            return [self._open_file(p) for p in self._listed(files, facts)]
         try:
             return [self._enter(self.path)]
         except Exception as error:  # rosbags lets its own errors, sqlite's, yaml's, zstd's and struct's through
-            packed = metadata.is_file() and re.search(
-                r'compression_mode: [\'"]?(file|message)', metadata.read_text(), re.I
-            )
             if not files or packed:
                 raise BundleError(
                     f'{self.path}: not a bag that can be read: {error}. A bag is a rosbag2 folder, one of its .mcap or '
                     '.db3 files, or a ROS 1 .bag file'
                 ) from error
         return [self._open_file(p) for p in files]
+
+    def _listed(self, files: List[Path], facts: str) -> List[Path]:
+        """The files there that the text of metadata.yaml lists; all of them where it lists none."""
+        if not facts:
+            self.notes.append(f'{self.path}: metadata.yaml is missing; its {len(files)} file(s) are read in name order')
+        names = list(dict.fromkeys(LISTED_FILE.findall(facts)))
+        have = {p.name: p for p in files}
+        lost = [name for name in names if name not in have]
+        if lost:
+            self.faults.append(f'{self.path}: {", ".join(lost)} missing; the other files are read')
+        return [have[name] for name in names if name in have] or files
 
     def _open_file(self, path: Path) -> Any:
         """Reader of one storage file, by linear search where its index or its end is damaged."""

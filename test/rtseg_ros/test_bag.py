@@ -93,6 +93,50 @@ def test_folder_without_metadata_reads_split_files_in_order(pairs, tmp_path):
         assert [part.path.name for part in bag._parts] == ['split_0.mcap', 'split_1.mcap', 'split_10.mcap']
 
 
+@pytest.fixture
+def split(tmp_path):
+    """A bag of masks in three files of two, with metadata."""
+    writer = MaskBagWriter(tmp_path / 'masks')
+    for i in range(6):
+        labels = np.random.default_rng(i).integers(0, 11, (80, 120), np.uint8)
+        writer.write('/mask', START_NS + i * PERIOD_NS, labels, frame_id=FRAME_ID, record_time_ns=START_NS + i)
+        if i % 2:
+            writer.close_file()
+    writer.close()
+    assert (tmp_path / 'masks' / 'metadata.yaml').is_file()
+    return tmp_path / 'masks'
+
+
+def test_a_split_bag_that_lacks_a_file_tells_it(split):
+    first, *_ = sorted(split.glob('*.mcap'))
+    with Bag(split) as bag:
+        assert len(list(bag.images(['/mask']))) == 6 and not bag.faults and not bag.notes
+    (split / 'another.mcap').write_text('not of this bag')
+    first.unlink()
+    with Bag(split) as bag:
+        assert [r.stamp_ns for r in bag.images(['/mask'])] == [START_NS + i * PERIOD_NS for i in range(2, 6)]
+        assert len(bag.faults) == 1 and first.name in bag.faults[0]
+
+
+def test_damage_in_one_file_of_a_split_bag_costs_the_others_nothing(split):
+    first, *_ = sorted(split.glob('*.mcap'))
+    content = bytearray(first.read_bytes())
+    content[len(content) // 4 : len(content) // 2] = bytes(len(content) // 2 - len(content) // 4)
+    first.write_bytes(content)
+    with Bag(split) as bag:
+        stamps = [r.stamp_ns for r in bag.images(['/mask'])]
+        assert bag.faults and str(first) in ' '.join(bag.faults)
+    assert stamps[-4:] == [START_NS + i * PERIOD_NS for i in range(2, 6)]
+
+
+def test_a_folder_named_like_a_ros1_bag_is_read_as_what_it_is(pairs, tmp_path):
+    path = write_bag(tmp_path / 'run', drive(pairs))
+    with Bag(path.rename(tmp_path / 'run.bag')) as bag:
+        records = list(bag.images([TOPIC]))
+        assert not bag.faults and not bag.notes
+    assert np.array_equal(decode_image(records[0].message), pairs[0][0])
+
+
 def test_what_is_no_bag_is_refused(tmp_path):
     (tmp_path / 'folder').mkdir()
     for name in ('text.mcap', 'text.db3', 'text.bag', 'text.txt'):
