@@ -141,13 +141,14 @@ class TopicTruth:
         self._bag.require_images([topic])
         self._labels = self._bag.images([topic])
         self.mapping = mapping
-        self._ahead: OrderedDict[int, Union[bytes, str]] = OrderedDict()
+        # By stamp: when the label was recorded, and the label or why there is none.
+        self._ahead: OrderedDict[int, Tuple[int, Union[bytes, str]]] = OrderedDict()
 
     def find(self, record: ImageRecord) -> np.ndarray:
         waiting = self._ahead.pop(record.stamp_ns, None)
         if waiting is not None:
-            return self._unpack(waiting, record)
-        while sum(stamp > record.stamp_ns for stamp in self._ahead) < LOOKAHEAD:
+            return self._unpack(waiting[1], record)
+        while sum(recorded > record.record_time_ns for recorded, _ in self._ahead.values()) < LOOKAHEAD:
             label = next(self._labels, None)
             if label is None:
                 break
@@ -159,9 +160,10 @@ class TopicTruth:
     def _keep(self, label: ImageRecord) -> None:
         """Hold a label for a later frame, packed: a street's labels shrink to a fiftieth."""
         try:
-            self._ahead[label.stamp_ns] = cv2.imencode('.png', label_ids(label))[1].tobytes()
+            kept: Union[bytes, str] = cv2.imencode('.png', label_ids(label))[1].tobytes()
         except NoTruth as error:
-            self._ahead[label.stamp_ns] = str(error)
+            kept = str(error)
+        self._ahead[label.stamp_ns] = (label.record_time_ns, kept)
         if len(self._ahead) > 2 * LOOKAHEAD:
             self._ahead.popitem(last=False)
 

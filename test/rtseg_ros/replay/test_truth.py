@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from rtseg_models.engine.backends import Options
 from rtseg_models.evaluation import evaluate
 from rtseg_models.labels import CAMVID, CITYSCAPES
 from rtseg_models.metrics import ConfusionMatrix
+from rtseg_ros.replay import truth
 
 
 @pytest.mark.parametrize('source', ('topic', 'stamps', 'seconds', 'frames'))
@@ -80,6 +82,15 @@ def test_labels_may_come_long_before_or_after_their_images(replay, pairs, tmp_pa
     path = write_bag(tmp_path / 'shifted', shifted)
     assert replay(path, '--ground-truth-topic', LABELS).exit_code == 0
     assert report(tmp_path / 'out')['truth_frames'] == COUNT
+
+
+def test_stamps_that_step_back_keep_their_labels(replay, pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(truth, 'LOOKAHEAD', 2)  # as if the bag had hundreds of frames
+    back_ns = 3600 * 10**9
+    stepped = [replace(e, stamp_ns=e.stamp_ns - (i >= 8) * back_ns) for i, e in enumerate(drive(pairs))]
+    path = write_bag(tmp_path / 'stepped', stepped)
+    assert replay(path, '--ground-truth-topic', LABELS, '--stride', '2').exit_code == 0
+    assert report(tmp_path / 'out')['truth_frames'] == -(-COUNT // 2)
 
 
 def test_classes_are_mapped_by_name_and_the_rest_is_listed(replay, bag, pairs, expected, tmp_path):
