@@ -112,10 +112,12 @@ def plot_trade_off(result: Dict[str, Any], path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     rows: List[Dict[str, Any]] = [r for r in result['rows'] if r['miou'] is not None]
-    for index, model in enumerate(dict.fromkeys(r['model'] for r in rows)):
+    models = list(dict.fromkeys(r['model'] for r in rows))
+    by_speed = sorted(models, key=lambda model: min(r['fps'] for r in rows if r['model'] == model))
+    for index, model in enumerate(models):
         own = [r for r in rows if r['model'] == model]
         (line,) = axes.plot([r['fps'] for r in own], [r['miou'] for r in own], marker=MARKERS[index % 8], label=model)
-        below = index % 2 == 1  # neighbours write on different sides of their points
+        below = by_speed.index(model) % 2 == 0  # neighbours in speed write on different sides of their points
         for r in own:
             axes.annotate(
                 f'{r["size"][0]}x{r["size"][1]}',
