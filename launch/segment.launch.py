@@ -96,7 +96,14 @@ def start(context: LaunchContext) -> List[Any]:
             )
         )
     if value('rviz') == 'true':
-        actions.append(Node(package='rviz2', executable='rviz2', arguments=['-d', value('rviz_config')]))
+        actions.append(
+            Node(
+                package='rviz2',
+                executable='rviz2',
+                remappings=remappings(value),
+                arguments=['-d', value('rviz_config')],
+            )
+        )
     return actions
 
 
