@@ -140,6 +140,8 @@ def plan(
             f'{ground_truth}: its files are named by frame number, which tells a frame in one topic of one bag that is '
             'read from its start; name them by stamp'
         )
+    if (ground_truth or ground_truth_topic) and len(set(topics)) > 1:
+        raise UsageError('ground truth is of one camera; with it, replay one --topic at a time')
     if settings['end_s'] is not None and settings['end_s'] <= settings['start_s']:
         raise UsageError(f'--end {settings["end_s"]:g} is not after --start {settings["start_s"]:g}')
     wanted = tuple(dict.fromkeys(['mask', *(o.strip() for o in outputs.split(','))]))

@@ -171,6 +171,11 @@ def test_pictures_are_no_ground_truth(colours, said, replay, pairs, tmp_path):
     assert report(tmp_path / 'out')['frames'] == 2
 
 
+def test_ground_truth_of_several_cameras_is_refused(replay, bag):
+    result = replay(bag, '--ground-truth-topic', LABELS, '--topic', '/another')
+    assert result.exit_code == 2 and 'one --topic at a time' in ' '.join(result.stderr.split())
+
+
 def test_labels_named_by_frame_are_refused_where_that_is_ambiguous(replay, bag, pairs, tmp_path):
     (tmp_path / 'labels').mkdir()
     cv2.imwrite(str(tmp_path / 'labels' / '0.png'), pairs[0][1])
