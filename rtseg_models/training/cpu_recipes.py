@@ -31,8 +31,9 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
     crops = {**SMALL, 'scale': (0.4, 1.5), 'lr': 5e-4, 'warmup_steps': 50, 'epochs': 28}
     crops.update(input_size=(360, 480), label_scale=1.0)
     whole = {'input_size': HALF, 'crop': HALF, 'label_scale': 1.5, 'scale': (0.8, 1.5)}
-    dropout = {'network_args': {'residual_gain': 0.0}, 'lr': 2e-3, 'epochs': 25}
+    dropout = {'network_args': {'residual_gain': 0.0}, 'lr': 2e-3, 'epochs': 26}
     no_dropout = {'network_args': {'residual_gain': 0.0, 'dropout': (0.0, 0.0)}}
+    small = {**SMALL, 'batch': 4, 'lr': 1e-3, 'warmup_steps': 50, 'ema': 0.998, 'epochs': 80}
     return [
         short('fast_scnn-camvid', Stage('camvid', camvid, 'weights'), **{**adam, 'lr': 5e-4}, epochs=30),
         short('fast_scnn-camvid-only', **adam, epochs=80),
@@ -48,6 +49,18 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
             ema=0.99,
             epochs=6,
         ),
-        short('erfnet-camvid', Stage('dropout', dropout, 'weights'), **{**SMALL, 'batch': 4}, **no_dropout, epochs=80),
+        short(
+            'erfnet-camvid',
+            Stage('dropout', {**small, **dropout}, 'weights'),
+            Stage('small', small, 'weights'),
+            **no_dropout,
+            crop=(288, 352),
+            scale=(0.7, 1.5),
+            batch=4,
+            lr=4e-4,
+            warmup_steps=20,
+            ema=0.995,
+            epochs=12,
+        ),
         short('dabnet-camvid', **SMALL, epochs=48),
     ]
