@@ -24,7 +24,7 @@ from ..image_codec import BadFrame
 from ..report import pipeline_settings
 from ..reporting.measures import FrameRecord
 from .ahead import ahead
-from .journal import Journal
+from .journal import MASKS, Journal
 from .stages import Sink, decode, infer, own_rate, read
 from .truth import Truth, TruthSpec
 
@@ -180,7 +180,7 @@ def _replay(
 ) -> None:
     expected = bag.count(job.topics) if job.start_s <= 0 and job.end_s is None else None
     total = None if expected is None else -(-expected // job.stride)
-    writer = MaskBagWriter(Path(job.out) / 'masks', keep_files=journal.files)
+    writer = MaskBagWriter(Path(job.out) / MASKS, keep_files=journal.files)
     sink = Sink(job.name, pipelines[0].bundle.card, job.topics, job.outputs, truth, writer)
     records = bag.images(job.topics, job.start_s, job.end_s, job.stride)
     frames = ahead(infer(ahead(read(records, job.topics, journal.records), QUEUE_DEPTH), pipelines), QUEUE_DEPTH)

@@ -18,6 +18,7 @@ from rtseg_models.errors import BundleError, UsageError
 from ..reporting.measures import FrameRecord
 
 NAME = 'journal.jsonl'
+MASKS = 'masks'  # the folder of masks beside it
 
 
 class Journal:
@@ -28,8 +29,12 @@ class Journal:
     """
 
     def __init__(self, folder: Path, identity: Dict[str, Any]) -> None:
-        """Open or begin; UsageError where the journal there is of another job and says which settings differ."""
+        """Open or begin; UsageError where the journal there is of another job and says which settings differ, or where
+        there are masks but no journal: they are not a replay's.
+        """
         self.path = folder / NAME
+        if not self.path.exists() and (folder / MASKS).exists():
+            raise UsageError(f'{folder / MASKS}: no replay wrote it, for {NAME} is missing; choose another --out')
         self.records: List[FrameRecord] = []
         self.files = 0
         self.wall_s = 0.0

@@ -19,6 +19,7 @@ from ..image_codec import BadFrame, decode_image
 from ..report import Example, RunSummary, bundle_facts, machine_facts
 from ..reporting.measures import FrameRecord, figures
 from .job import JobResult
+from .journal import MASKS
 from .stages import decode, output_topics
 from .truth import NoTruth
 
@@ -114,7 +115,7 @@ def read_examples(result: JobResult, chosen: Sequence[_Choice], bundle: Bundle) 
     card = bundle.card
     truth = job.truth.open(Path(job.bag), card.class_names, card.ignore_id) if job.truth and chosen else None
     examples: Dict[int, Example] = {}
-    with Bag(Path(job.bag)) as bag, Bag(Path(job.out) / 'masks') as masks:
+    with Bag(Path(job.bag)) as bag, Bag(Path(job.out) / MASKS) as masks:
         for why, record in sorted(chosen, key=lambda choice: choice[1].record_time_ns):
             image = _find(bag, sources[record.topic], record)
             mask = _find(masks, record.topic, record)

@@ -15,6 +15,7 @@ from rtseg_models.errors import BundleError, NotFound
 
 from ..bag import Bag, ImageRecord
 from ..image_codec import decode_image
+from .journal import MASKS
 
 Key = Tuple[str, str, int, int]
 """What tells a frame in both runs: bag, topic, stamp in nanoseconds, index."""
@@ -87,7 +88,7 @@ def paired_masks(a: Run, b: Run, wanted: Set[Key]) -> Iterator[Tuple[Key, np.nda
 def _mask_folders(run: Run) -> Dict[str, Path]:
     """The mask bag of each recording, where it is there."""
     source = run.report['source']
-    places = {name: run.folder / folder / 'masks' for name, folder in zip(source['bags'], source.get('folders', []))}
+    places = {name: run.folder / folder / MASKS for name, folder in zip(source['bags'], source.get('folders', []))}
     return {name: path for name, path in places.items() if path.is_dir()}
 
 

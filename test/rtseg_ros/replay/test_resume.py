@@ -122,3 +122,13 @@ def test_write_that_the_system_refuses_keeps_what_is_finished(replay, pairs, mon
     assert (tmp_path / 'out' / 'masks' / 'masks_0.mcap').stat().st_mtime_ns == kept.st_mtime_ns
     assert replay(bag, '--outputs', 'mask,overlay', out='whole').exit_code == 0
     assert timeless(tmp_path / 'out') == timeless(tmp_path / 'whole')
+
+
+def test_resume_leaves_the_masks_of_others_alone(replay, bag, tmp_path):
+    foreign = tmp_path / 'out' / 'masks' / 'masks_0.mcap'
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text('of a demo')
+    for _ in range(2):
+        result = replay(bag, '--resume')
+        assert result.exit_code == 2 and 'no replay wrote it' in ' '.join(result.stderr.split())
+    assert foreign.read_text() == 'of a demo'
