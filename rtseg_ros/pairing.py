@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from typing import Deque, Generic, List, Optional, Tuple, TypeVar
 
@@ -16,7 +15,7 @@ KEPT_FRAMES = 5
 
 
 class Pairing(Generic[Frame, Sweep]):
-    """Gives each frame the sweep nearest in time, within ``tolerance_ns``; safe to call from several threads.
+    """Gives each frame the sweep nearest in time, within ``tolerance_ns``. For one thread at a time.
 
     A frame is decided on once a sweep of its time or a later one has come, since the next would be farther away; or
     without one, when ``KEPT_FRAMES`` newer frames wait.
@@ -26,25 +25,21 @@ class Pairing(Generic[Frame, Sweep]):
         self._tolerance_ns = tolerance_ns
         self._sweeps: Deque[Tuple[int, Sweep]] = deque(maxlen=KEPT_SWEEPS)
         self._frames: Deque[Tuple[int, Frame]] = deque()
-        self._lock = threading.Lock()
 
     def add_frame(self, stamp_ns: int, frame: Frame) -> List[Tuple[Frame, Optional[Sweep]]]:
         """The frames that are decided on now, each with its sweep or None."""
-        with self._lock:
-            self._frames.append((stamp_ns, frame))
-            return self._decided()
+        self._frames.append((stamp_ns, frame))
+        return self._decided()
 
     def add_sweep(self, stamp_ns: int, sweep: Sweep) -> List[Tuple[Frame, Optional[Sweep]]]:
         """As ``add_frame``."""
-        with self._lock:
-            self._sweeps.append((stamp_ns, sweep))
-            return self._decided()
+        self._sweeps.append((stamp_ns, sweep))
+        return self._decided()
 
     def clear(self) -> None:
         """Forget all frames and sweeps."""
-        with self._lock:
-            self._sweeps.clear()
-            self._frames.clear()
+        self._sweeps.clear()
+        self._frames.clear()
 
     def _decided(self) -> List[Tuple[Frame, Optional[Sweep]]]:
         decided = []

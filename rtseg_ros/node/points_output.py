@@ -43,7 +43,7 @@ class PointsOutput:
         self._prefix = f'{camera}/' if camera else ''
         self._lidar = settings.cloud == 'lidar'
         self._pairing: Pairing[LabelledFrame, Any] = Pairing(int(settings.cloud_sync_s * 1e9))
-        self._publishing = threading.Lock()  # keeps the clouds in the frames' order
+        self._publishing = threading.Lock()  # guards the pairing and keeps the clouds in the frames' order
         self._depth_info: Optional[CameraInfo] = None
         self._subscriptions: List[Any] = []
         self._transforms = _Transforms(node) if self._lidar else None
@@ -127,7 +127,8 @@ class PointsOutput:
     def _unsubscribe(self) -> None:
         while self._subscriptions:
             self._node.destroy_subscription(self._subscriptions.pop())
-        self._pairing.clear()
+        with self._publishing:
+            self._pairing.clear()
 
 
 class _Transforms:

@@ -161,13 +161,12 @@ class Serving:
         except RtsegError as error:
             self._node.get_logger().error(f'self-test: {error}')
         except Exception as error:  # a runtime's own; the worker must outlive it
-            self.self_test_error = str(error)
             self._guard.report(error, 'self-test')
 
     def _self_test(self) -> Optional[float]:
         try:
             agreement = self.model.self_test()
-        except RtsegError as error:
+        except Exception as error:  # told in the diagnostics, and passed on
             self.self_test_error = str(error)
             raise
         self.self_test_error = ''

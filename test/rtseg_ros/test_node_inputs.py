@@ -181,24 +181,38 @@ def test_compressed_input_is_read_and_spoilt_files_are_counted(setting):
     assert (mask.height, mask.width) == SMALL
 
 
-def test_points_carry_the_labels_of_the_mask(setting):
-    _, probe = setting(cloud='depth')
+CALIBRATION = CameraInfo(height=SMALL[0], width=SMALL[1], k=[100.0, 0.0, 79.5, 0.0, 100.0, 59.5, 0.0, 0.0, 1.0])
+
+
+def depth_camera(probe):
+    """Publishers of image, depth and depth's calibration, which a node that makes clouds has subscribed to."""
     probe.subscribe(f'{NODE}/mask', Image)
     probe.subscribe(f'{NODE}/points', PointCloud2, qos_profile_sensor_data)
-    depth, info = probe.publisher('/depth/image'), probe.publisher('/depth/camera_info', CameraInfo)
-    camera = probe.publisher('/image')
-    for publisher in (depth, info, camera):
+    publishers = [
+        probe.publisher('/image'),
+        probe.publisher('/depth/image'),
+        probe.publisher('/depth/camera_info', CameraInfo),
+    ]
+    for publisher in publishers:
         until(publisher.get_subscription_count, 'subscription of the node')
-    calibration = CameraInfo(height=SMALL[0], width=SMALL[1])
-    calibration.k = [100.0, 0.0, 79.5, 0.0, 100.0, 59.5, 0.0, 0.0, 1.0]
+    return publishers
+
+
+def wall(header, metres):
+    """Depth of a wall across the camera's way."""
+    message = Image(header=header, height=SMALL[0], width=SMALL[1], encoding='32FC1', step=4 * SMALL[1])
+    message.data.frombytes(np.full(SMALL, metres, np.float32).tobytes())
+    return message
+
+
+def test_points_carry_the_labels_of_the_mask(setting):
+    _, probe = setting(cloud='depth')
+    camera, depth, info = depth_camera(probe)
     message = probe.frame(picture())
-    metres = np.full(SMALL, 5.0, np.float32)
-    far = Image(header=message.header, height=SMALL[0], width=SMALL[1], encoding='32FC1', step=4 * SMALL[1])
-    far.data.frombytes(metres.tobytes())
 
     def cloud():
-        info.publish(calibration)
-        depth.publish(far)
+        info.publish(CALIBRATION)
+        depth.publish(wall(message.header, 5.0))
         camera.publish(message)
         return next((m for m in list(probe.received[f'{NODE}/points']) if m.header == message.header), None)
 
@@ -223,26 +237,15 @@ def test_lidar_without_tf2_names_the_missing_package():
 
 def test_points_wait_for_the_depth_of_their_own_frame(setting):
     _, probe = setting(cloud='depth', cloud_sync_s=1.0)
-    probe.subscribe(f'{NODE}/mask', Image)
-    probe.subscribe(f'{NODE}/points', PointCloud2, qos_profile_sensor_data)
-    depth, info = probe.publisher('/depth/image'), probe.publisher('/depth/camera_info', CameraInfo)
-    camera = probe.publisher('/image')
-    for publisher in (depth, info, camera):
-        until(publisher.get_subscription_count, 'subscription of the node')
-    info.publish(CameraInfo(height=SMALL[0], width=SMALL[1], k=[100.0, 0, 79.5, 0, 100.0, 59.5, 0, 0, 1.0]))
-
-    def measured(header, metres):
-        far = Image(header=header, height=SMALL[0], width=SMALL[1], encoding='32FC1', step=4 * SMALL[1])
-        far.data.frombytes(np.full(SMALL, metres, np.float32).tobytes())
-        return far
-
-    depth.publish(measured(probe.header(), 3.0))
+    camera, depth, info = depth_camera(probe)
+    info.publish(CALIBRATION)
+    depth.publish(wall(probe.header(), 3.0))
     message = probe.frame(picture())
     camera.publish(message)
     masks = probe.received[f'{NODE}/mask']
     until(lambda: any(m.header == message.header for m in list(masks)), 'mask')
     assert not probe.received[f'{NODE}/points']
-    depth.publish(measured(message.header, 5.0))
+    depth.publish(wall(message.header, 5.0))
     points = until(lambda: probe.received[f'{NODE}/points'], 'cloud')[0]
     assert points.header == message.header
     assert points_from_message(points, ('z',))['z'] == pytest.approx(5.0)
