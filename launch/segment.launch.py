@@ -7,7 +7,7 @@ The parameter file comes first; an argument overrides it only when it is given.
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Dict, List
 
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction
@@ -100,7 +100,7 @@ def start(context: LaunchContext) -> List[Any]:
             Node(
                 package='rviz2',
                 executable='rviz2',
-                remappings=remappings(value),
+                remappings=shown_in_rviz(value),
                 arguments=['-d', value('rviz_config')],
             )
         )
@@ -140,6 +140,22 @@ def remappings(value: Any) -> List[Any]:
         info = value('camera_info')
         found += [(f'{name}/camera_info', f'{name}/{info}') for name in names] if names else [('camera_info', info)]
     return [pair for pair in found + compressed if pair[0] != pair[1]]
+
+
+def shown_in_rviz(value: Any) -> List[Any]:
+    """From the topics that config/segment.rviz shows to the node's, wherever it is; of several cameras, the first's."""
+    camera = (*camera_names(value), '')[0]
+    image = joined(value('namespace'), camera, value('image'))
+    found = [('/image', image), ('/image/compressed', f'{image}/compressed')]
+    for output in ('color_mask', 'overlay', 'camera_info', 'points'):
+        found.append((f'/segmentation/{output}', joined(value('namespace'), value('node_name'), camera, output)))
+    found.append(('/segmentation/legend', joined(value('namespace'), value('node_name'), 'legend')))
+    return [pair for pair in found if pair[0] != pair[1]]
+
+
+def joined(*names: str) -> str:
+    """The absolute topic of names below each other; one that begins with a slash stands alone."""
+    return str(PurePosixPath('/', *names))
 
 
 def camera_names(value: Any) -> List[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import yaml
 
 from rtseg_models.labels import CAMVID
 from rtseg_ros.parameters import PARAMETERS
@@ -125,6 +126,38 @@ def test_a_bag_brings_its_clock_and_cameras_their_topics():
     assert ('left/image', 'left/image_raw') in node['remappings']
     player = next(a for a in actions if type(a).__name__ == 'ExecuteProcess')
     assert player.options['cmd'] == ['ros2', 'bag', 'play', 'drive', '--clock', '--rate', '1.0']
+
+
+@pytest.mark.usefixtures('stand_ins')
+@pytest.mark.parametrize(
+    'given, topics',
+    [
+        ({}, {}),
+        ({'image': 'front/image_raw'}, {'/image': '/front/image_raw'}),
+        (
+            {'namespace': 'car', 'node_name': 'seg'},
+            {'/image': '/car/image', '/segmentation/overlay': '/car/seg/overlay', '/segmentation/legend': '/car/seg/legend'},
+        ),
+        (
+            {'namespace': '/car', 'cameras': 'left, right', 'image': 'image_raw'},
+            {
+                '/image': '/car/left/image_raw',
+                '/segmentation/points': '/car/segmentation/left/points',
+                '/segmentation/legend': '/car/segmentation/legend',
+            },
+        ),
+        ({'namespace': 'car', 'image': '/front/image_raw'}, {'/image': '/front/image_raw'}),
+    ],
+)
+def test_rviz_shows_the_topics_of_the_node_wherever_it_is(given, topics):
+    viewer = next(a.options for a in started(rviz='true', **given) if a.options.get('package') == 'rviz2')
+    found = dict(viewer['remappings'])
+    assert found.items() >= topics.items()
+    shown = yaml.safe_load((ROOT / 'config' / 'segment.rviz').read_text())['Visualization Manager']['Displays']
+    names = {display['Topic']['Value'] for display in shown} | {'/image/compressed', '/segmentation/camera_info'}
+    assert set(found) <= names
+    if 'namespace' in given and 'node_name' in given:
+        assert set(found) == names
 
 
 @pytest.mark.usefixtures('stand_ins')
