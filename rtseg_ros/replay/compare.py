@@ -67,8 +67,8 @@ def accuracy(a: Run, b: Run, common: List[Key]) -> Dict[str, Any]:
     sums = [_block_sums(run, keys, block) for run in (a, b)]
     count = len(sums[0])
     draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
-    whole = [_figures(s.sum(axis=0)[None]) for s in sums]
-    drawn = [_figures(np.tensordot(draws, s, axes=1)) for s in sums]
+    whole = [_figures(s.sum(axis=0)[None], run) for s, run in zip(sums, (a, b))]
+    drawn = [_figures(np.tensordot(draws, s, axes=1), run) for s, run in zip(sums, (a, b))]
     names = [n for n in a.names if n in b.names]
     seats = [[run.names.index(n) for n in names] for run in (a, b)]
     columns = {
@@ -109,13 +109,17 @@ def _block_sums(run: Run, keys: List[Key], block: int) -> np.ndarray:
     return sums
 
 
-def _figures(counts: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """IoU (N,C) and pixel accuracy (N,) of confusion counts (N, C, C+1); nan where nothing was counted."""
+def _figures(counts: np.ndarray, run: Run) -> Tuple[np.ndarray, np.ndarray]:
+    """IoU (N,C) and pixel accuracy (N,) of a run's confusion counts (N, C, C+1); nan where nothing was counted.
+
+    So is the IoU of a class for which the run's report has none, because its truth cannot hold it.
+    """
     classes = counts.shape[1]
     hit = np.diagonal(counts[:, :, :classes], axis1=1, axis2=2)
     union = counts.sum(axis=2) + counts[:, :, :classes].sum(axis=1) - hit
+    told = np.array([run.report['iou'].get(name) is not None for name in run.names])
     with np.errstate(invalid='ignore', divide='ignore'):
-        return np.where(union > 0, hit / union, np.nan), hit.sum(axis=1) / counts.sum(axis=(1, 2))
+        return np.where(told & (union > 0), hit / union, np.nan), hit.sum(axis=1) / counts.sum(axis=(1, 2))
 
 
 def _difference(a: np.ndarray, b: np.ndarray, draws_a: np.ndarray, draws_b: np.ndarray) -> Dict[str, Any]:

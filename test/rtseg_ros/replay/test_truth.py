@@ -18,6 +18,7 @@ from rtseg_models.evaluation import evaluate
 from rtseg_models.labels import CAMVID, CITYSCAPES
 from rtseg_models.metrics import ConfusionMatrix
 from rtseg_ros.replay import truth
+from rtseg_ros.replay.compare import compare_runs
 
 
 @pytest.mark.parametrize('source', ('topic', 'stamps', 'seconds', 'frames'))
@@ -112,6 +113,10 @@ def test_classes_are_mapped_by_name_and_the_rest_is_listed(replay, bag, pairs, e
         known = np.isin(label, [i for i, n in enumerate(camvid) if n])
         matrix.update(np.where(known, label, 255).astype(np.uint8), labels)
     assert facts['confusion'] == matrix.counts.tolist()
+    compare_runs(tmp_path / 'out', tmp_path / 'out', tmp_path / 'compare')
+    told = json.loads((tmp_path / 'compare' / 'compare.json').read_text())['iou']
+    assert {name: figure['b'] for name, figure in told.items()} == facts['iou']
+    assert told['tree']['delta'] is None and told['road']['delta'] == 0
 
 
 def test_class_set_from_a_file(replay, bag, bundle, tmp_path):
