@@ -12,6 +12,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -183,11 +184,11 @@ def replay(jobs: Dict[str, List[Job]], out: Path, ray_address: Optional[str]) ->
     bundles = {model: load_bundle(model) for model in jobs}  # all, before the first works for an hour
     status, folders = 0, []
     for model, todo in jobs.items():
-        results, failed, pipeline_fps = _run(todo, ray_address, console)
+        results, failed, wall_s, pipeline_fps = _run(todo, ray_address, console)
         folder = Path(todo[0].out).parent if len(todo) > 1 else Path(todo[0].out)
         if not results:
             raise RtsegError('; '.join(failed.values()))
-        summary = summarise(bundles[model], results, failed, folder)
+        summary = summarise(bundles[model], results, failed, folder, wall_s)
         summary.pipeline_fps = pipeline_fps
         write_json(summary, folder / 'report.json')
         write_html(summary, folder / 'report.html')
@@ -203,17 +204,22 @@ def replay(jobs: Dict[str, List[Job]], out: Path, ray_address: Optional[str]) ->
 
 def _run(
     jobs: List[Job], ray_address: Optional[str], console: Console
-) -> Tuple[List[JobResult], Dict[str, str], Optional[float]]:
-    """Results, why others failed, and the rate of the pipelines alone where all was done in this process."""
+) -> Tuple[List[JobResult], Dict[str, str], Optional[float], Optional[float]]:
+    """Results, why others failed, the seconds that all took, and the rate of the pipelines alone.
+
+    The seconds are None where workers went on with what others had begun, the rate where not all was done by this
+    process at once.
+    """
+    begun = any((Path(job.out) / JOURNAL).exists() for job in jobs)
     if ray_address:
         from .fleet import run_on_ray
 
-        return (*run_on_ray(jobs, ray_address, lambda line: console.print(line)), None)
+        start = time.perf_counter()
+        results, failed = run_on_ray(jobs, ray_address, lambda line: console.print(line))
+        return results, failed, None if begun else time.perf_counter() - start, None
     pipelines = jobs[0].open_pipelines()
-    results: List[JobResult] = []
-    failed: Dict[str, str] = {}
+    results, failed = [], {}
     rate: Optional[float] = None
-    begun = any((Path(job.out) / JOURNAL).exists() for job in jobs)  # then times are of different hours
     try:
         for job in jobs:
             with Follower(job, console) as follower:
@@ -228,7 +234,7 @@ def _run(
     finally:
         for pipeline in pipelines:
             pipeline.close()
-    return results, failed, rate
+    return results, failed, sum(result.wall_s for result in results), rate
 
 
 class Follower:

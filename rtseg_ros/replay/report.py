@@ -31,12 +31,16 @@ _Choice = Tuple[str, FrameRecord]
 """Why a frame is shown, for its caption, and the frame."""
 
 
-def summarise(bundle: Bundle, results: Sequence[JobResult], failed: Dict[str, str], out: Path) -> RunSummary:
-    """The report of one bundle's jobs, to lie in ``out``; ``failed`` says by bag what went wrong with the others."""
+def summarise(
+    bundle: Bundle, results: Sequence[JobResult], failed: Dict[str, str], out: Path, wall_s: Optional[float]
+) -> RunSummary:
+    """The report of one bundle's jobs, to lie in ``out``; ``failed`` says by bag what went wrong with the others.
+
+    ``wall_s`` is the time of all jobs, None where it is not known.
+    """
     job = results[0].job
     card = bundle.card
     records = [record for result in results for record in result.records]
-    wall_s = sum(result.wall_s for result in results)
     bags = [result.job.name for result in results]
     notes = list(dict.fromkeys(note for result in results for note in result.notes))
     faults = [f'{bag}: {reason}' for bag, reason in failed.items()]

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -30,6 +31,19 @@ def test_without_ray_the_message_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, 'ray', None)
     with pytest.raises(Unavailable, match='pip install'):
         fleet.run_on_ray([], 'local', print)
+
+
+def test_rate_is_that_of_all_workers_together(tiny_bundle, bags, monkeypatch, tmp_path):
+    def spread(jobs, address, say):
+        return [replace(fleet.do_job(job), wall_s=1000.0) for job in jobs], {}  # each worker's own time
+
+    monkeypatch.setattr(fleet, 'run_on_ray', spread)
+    _replay(tiny_bundle, bags[:2], tmp_path / 'out', '--ray', 'local')
+    facts = json.loads((tmp_path / 'out' / 'report.json').read_text())
+    assert 0 < facts['wall_s'] < 1000 and facts['fps'] == pytest.approx(facts['frames'] / facts['wall_s'])
+    _replay(tiny_bundle, bags[:2], tmp_path / 'out', '--ray', 'local', '--resume')
+    facts = json.loads((tmp_path / 'out' / 'report.json').read_text())
+    assert facts['wall_s'] is None and facts['fps'] is None
 
 
 @pytest.fixture(scope='module')
