@@ -164,5 +164,6 @@ def test_the_readme_tells_the_cards_figures() -> None:
     for name in shipped_bundles():
         bundle = load_bundle(name)
         row = next(line for line in table.splitlines() if f'`{name}`' in line)
-        assert f'| {bundle.card.miou["val"]:.3f} |' in row
+        assert f'| {bundle.card.miou["val"]:.3f} | {bundle.card.miou["held_out_drive"]:.3f} |' in row
+        assert all(f'`{split}`' in row for split in bundle.card.origin['trained_on'])
         assert ', '.join(f'{h}x{w}' for h, w in bundle.sizes()) in row
