@@ -7,6 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
+import numpy as np
+
 from ..bundle import Bundle, load_bundle
 from ..card import Size
 from ..datasets.sample import Dataset
@@ -20,6 +22,10 @@ FRACTIONS = {'full': 1, 'half': 2, 'quarter': 4}
 SHORTEST = 32  # pixels of an input's side
 FRAMES = 6  # of the dataset, to time on
 MARKERS = 'osD^vP*X'  # of the bundles in the picture
+SIDES = [(1, 1), (-1, -1), (-1, 1), (1, -1), (1, 0), (-1, 0), (0, 1), (0, -1)]  # of a point for its label, best first
+MARKER_RADIUS = 8  # pixels
+ALIGNED_ACROSS = {1: 'left', 0: 'center', -1: 'right'}
+ALIGNED_UP = {1: 'bottom', 0: 'center', -1: 'top'}
 
 
 def input_sizes(bundle: Bundle) -> Dict[str, Size]:
@@ -113,23 +119,22 @@ def plot_trade_off(result: Dict[str, Any], path: Path) -> None:
     axes = figure.add_subplot()
     rows: List[Dict[str, Any]] = [r for r in result['rows'] if r['miou'] is not None]
     models = list(dict.fromkeys(r['model'] for r in rows))
-    by_speed = sorted(models, key=lambda model: min(r['fps'] for r in rows if r['model'] == model))
+    labels: List[Any] = []
     for index, model in enumerate(models):
         own = [r for r in rows if r['model'] == model]
         (line,) = axes.plot([r['fps'] for r in own], [r['miou'] for r in own], marker=MARKERS[index % 8], label=model)
-        below = by_speed.index(model) % 2 == 0  # neighbours in speed write on different sides of their points
-        for r in own:
+        labels += [
             axes.annotate(
                 f'{r["size"][0]}x{r["size"][1]}',
                 (r['fps'], r['miou']),
-                xytext=(-6, -6) if below else (6, 4),
-                ha='right' if below else 'left',
-                va='top' if below else 'bottom',
+                xytext=(0, 0),
                 textcoords='offset points',
                 fontsize=8,
                 color=line.get_color(),
                 path_effects=[withStroke(linewidth=2.5, foreground='white')],
             )
+            for r in own
+        ]
     axes.set_xscale('log')
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(ScalarFormatter())
@@ -143,4 +148,34 @@ def plot_trade_off(result: Dict[str, Any], path: Path) -> None:
     axes.set_ylabel(f'mIoU on {result["dataset"]} {result["split"]}')
     if rows:
         axes.legend(frameon=False)
+        place_labels(axes, labels)
     figure.savefig(path)
+
+
+def place_labels(axes: Any, labels: Sequence[Any]) -> None:
+    """Write each label (a matplotlib Annotation) on the side of its point where it covers the least.
+
+    One after the other, in the order of the points' speed. A label, a marker or the legend covered weighs most, then
+    the frame of the axes, then the curves. The figure's layout is computed here, so draw everything else before.
+    """
+    from matplotlib.transforms import Bbox
+
+    axes.figure.draw_without_rendering()
+    curves = [line.get_transform().transform(line.get_xydata()) for line in axes.lines]
+    steps = np.linspace(0, 1, 50)[:, None]
+    segments = [(a, b) for points in curves for a, b in zip(points, [*points[1:], points[-1]])]
+    drawn = np.concatenate([a + (b - a) * steps for a, b in segments])
+    frame = axes.get_window_extent()
+    taken = [Bbox([point, point]).padded(MARKER_RADIUS) for points in curves for point in points]
+    taken += [axes.get_legend().get_window_extent()] if axes.get_legend() else []
+    for label in sorted(labels, key=lambda label: float(label.xy[0])):
+        found = []
+        for right, up in SIDES:
+            label.set(position=(7 * right, 6 * up), ha=ALIGNED_ACROSS[right], va=ALIGNED_UP[up])
+            box = label.get_window_extent().padded(1)
+            inside = ((drawn > (box.x0, box.y0)) & (drawn < (box.x1, box.y1))).all(axis=1).sum()
+            outside = not (frame.contains(box.x0, box.y0) and frame.contains(box.x1, box.y1))
+            found.append(((sum(box.overlaps(other) for other in taken), outside, inside), (right, up), box))
+        (_, (right, up), box) = min(found, key=lambda side: side[0])
+        label.set(position=(7 * right, 6 * up), ha=ALIGNED_ACROSS[right], va=ALIGNED_UP[up])
+        taken.append(box)

@@ -13,9 +13,10 @@ from typing import Any, Dict
 import cv2
 import pytest
 from click.testing import CliRunner
+from matplotlib.figure import Figure
 
 from rtseg_models.benchmark import markdown, plot_trade_off
-from rtseg_models.benchmark.trade_off import input_sizes
+from rtseg_models.benchmark.trade_off import input_sizes, place_labels
 from rtseg_models.bundle import Bundle, load_bundle
 from rtseg_models.cli.figures_command import command
 from rtseg_models.datasets import open_dataset
@@ -99,3 +100,21 @@ def test_any_number_of_bundles_is_drawn(result: Dict[str, Any], tmp_path: Path) 
     plot_trade_off({**result, 'rows': many}, tmp_path / 'many.png')
     plot_trade_off({**result, 'rows': [{**row, 'miou': None}]}, tmp_path / 'none.png')
     assert cv2.imread(str(tmp_path / 'many.png')).std() > cv2.imread(str(tmp_path / 'none.png')).std()
+
+
+def test_labels_keep_clear_of_each_other_and_of_the_legend() -> None:
+    """A curve of points too close for one side each: every label finds a place of its own inside the axes."""
+    figure = Figure(figsize=(8, 5), dpi=150, layout='constrained')
+    axes = figure.add_subplot()
+    points = [(1.0, 1.0), (1.1, 1.02), (1.2, 1.01), (3.0, 0.1), (3.0, 1.0), (1.0, 0.1)]
+    for x, y in points:
+        axes.plot([x], [y], marker='o', label='net')
+    labels = [
+        axes.annotate('512x1024', point, xytext=(0, 0), textcoords='offset points', fontsize=8) for point in points
+    ]
+    legend = axes.legend()
+    place_labels(axes, labels)
+    boxes = [label.get_window_extent() for label in labels] + [legend.get_window_extent()]
+    assert not [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
+    frame = axes.get_window_extent()
+    assert all(frame.contains(box.x0, box.y0) and frame.contains(box.x1, box.y1) for box in boxes)
