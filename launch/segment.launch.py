@@ -13,6 +13,7 @@ from typing import Any, Dict, List
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.substitutions import FindPackagePrefix
 
 from launch import LaunchContext, LaunchDescription
 from rtseg_ros.transport import make_room_for_images
@@ -74,6 +75,8 @@ def start(context: LaunchContext) -> List[Any]:
     def value(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
+    if value('rviz') == 'true':  # looked for first: launch would fail after the node's start and leave it behind
+        FindPackagePrefix('rviz2').perform(context)
     actions: List[Any] = [
         LogInfo(msg=make_room_for_images(context.environment)),
         Node(

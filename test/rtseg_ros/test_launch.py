@@ -44,6 +44,17 @@ class Configuration(Recorded):
         return context.launch_configurations[self.args[0]]
 
 
+class Prefix(Recorded):
+    """Finds every package but those in ``missing``, as ament's index would tell."""
+
+    missing = frozenset()
+
+    def perform(self, context):
+        if self.args[0] in self.missing:
+            raise LookupError(f"package '{self.args[0]}' not found")
+        return '/opt'
+
+
 @pytest.fixture
 def stand_ins(monkeypatch):
     """Modules launch and launch_ros whose actions only remember."""
@@ -58,6 +69,7 @@ def stand_ins(monkeypatch):
         'launch.launch_description_sources': {'PythonLaunchDescriptionSource': Recorded},
         'launch_ros': {},
         'launch_ros.actions': {'Node': kinds['Node']},
+        'launch_ros.substitutions': {'FindPackagePrefix': Prefix},
     }
     for name, contents in modules.items():
         module = ModuleType(name)
@@ -162,6 +174,14 @@ def test_rviz_shows_the_topics_of_the_node_wherever_it_is(given, topics):
     assert set(found) <= names
     if 'namespace' in given and 'node_name' in given:
         assert set(found) == names
+
+
+@pytest.mark.usefixtures('stand_ins')
+def test_nothing_starts_where_rviz_is_asked_for_and_missing(monkeypatch):
+    monkeypatch.setattr(Prefix, 'missing', frozenset({'rviz2'}))
+    assert node_of(started())
+    with pytest.raises(LookupError, match='rviz2'):
+        started(rviz='true')
 
 
 @pytest.mark.usefixtures('stand_ins')
