@@ -21,7 +21,7 @@ from rosbags.rosbag2 import Reader as Reader2
 from rtseg_models.errors import BundleError, NotFound
 
 from .bag_files import IMAGE_TYPES, ROS1, ROS2, storage_files
-from .bag_salvage import Salvage
+from .bag_salvage import SEARCHABLE, Salvage
 from .bag_writer import MaskBagWriter
 
 LISTED_FILE = re.compile(r'^\s*- [\'"]?(?:[^\'"\n]*/)?([^/:\'"\n]+\.(?:mcap|db3))[\'"]?\s*$', re.M)
@@ -175,15 +175,32 @@ class Bag:
             wanted = [c for c in part.connections if c.topic in topics]
             if not wanted:
                 continue
-            read = 0
+            read = latest = level = 0  # level: how many of the messages read bear the latest time
             try:
                 for connection, record_time_ns, raw in part.messages(wanted, first, last):
                     read += 1
+                    level = level + 1 if record_time_ns == latest else 1
+                    latest = record_time_ns
                     yield connection.topic, connection.msgtype, record_time_ns, raw
             except Exception as error:  # a damaged bag: see _open
                 expected = sum(c.msgcount or 0 for c in wanted)
                 lost = f' of {expected}' if expected and first is None and last is None else ''
-                self.faults.append(f'{part.path}: damaged after {read}{lost} messages ({error}); the rest is skipped')
+                self.faults.append(f'{part.path}: damaged after {read}{lost} messages ({error})')
+                if part.path.suffix in SEARCHABLE and not isinstance(part, Salvage):
+                    yield from self._after(part.path, wanted, latest if read else first, last, level)
+
+    def _after(
+        self, path: Path, wanted: Sequence[Any], first: Optional[int], last: Optional[int], known: int
+    ) -> Iterator[Tuple[str, str, int, Any]]:
+        """What a search finds behind the damage: from the time ``first`` on, without the ``known`` messages of it."""
+        found = 0
+        for connection, record_time_ns, raw in Salvage(path, self.faults).messages(wanted, first, last):
+            if record_time_ns == first and known:
+                known -= 1
+                continue
+            found += 1
+            yield connection.topic, connection.msgtype, record_time_ns, raw
+        self.faults.append(f'{path}: {found or "no"} whole messages were found behind the damage')
 
     def _record(self, topic: str, kind: str, record_time_ns: int, index: int, raw: Any) -> ImageRecord:
         compressed = kind.endswith('CompressedImage')

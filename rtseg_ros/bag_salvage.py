@@ -44,7 +44,7 @@ class Salvage:
         self._scan = _SCANS[path.suffix]
         counts: Dict[Tuple[str, str], int] = {}
         times = []
-        for topic, kind, record_time_ns, _ in self._scan(path, faults):
+        for topic, kind, record_time_ns, _ in self._search(faults):
             counts[topic, kind] = counts.get((topic, kind), 0) + 1
             times.append(record_time_ns)
         self.connections = [Channel(topic, kind, n) for (topic, kind), n in counts.items()]
@@ -61,11 +61,21 @@ class Salvage:
     ) -> Iterator[Tuple[Channel, int, bytes]]:
         """Messages of some topics in file order, between record times in nanoseconds."""
         wanted = {(c.topic, c.msgtype): c for c in connections}
-        for topic, kind, record_time_ns, raw in self._scan(self.path, []):
+        for topic, kind, record_time_ns, raw in self._search([]):
             channel = wanted.get((topic, kind))
             late = stop is not None and record_time_ns >= stop
             if channel is not None and not late and (start is None or record_time_ns >= start):
                 yield channel, record_time_ns, raw
+
+    def _search(self, faults: List[str]) -> Iterator[Message]:
+        try:
+            yield from self._scan(self.path, faults)
+        except _GARBLED as error:
+            faults.append(f'{self.path}: holds a record that cannot be made out ({error}); the rest is skipped')
+
+
+_GARBLED = (struct.error, ValueError, KeyError)
+"""What reading a record of garbage raises."""
 
 
 class _Cut(Exception):
@@ -115,11 +125,10 @@ def _mcap_records(
                 yield (*channels[key], log_time, record[22:])
         elif opcode == b'\x06':
             try:
-                chunk = _mcap_chunk(record)
-            except (ValueError, RuntimeError, EOFError, struct.error, KeyError, zstd.ZstdError) as error:
-                faults.append(f'{path}: chunk at byte {position} does not unpack ({error}); it is skipped')
-                continue
-            yield from _mcap_records(io.BytesIO(chunk), path, faults, schemas, channels)
+                chunk = io.BytesIO(_mcap_chunk(record))
+                yield from _mcap_records(chunk, path, faults, schemas, channels)
+            except (*_GARBLED, RuntimeError, EOFError, zstd.ZstdError) as error:
+                faults.append(f'{path}: chunk at byte {position} is damaged ({error}); what is left of it is skipped')
 
 
 def _text(record: bytes, offset: int) -> Tuple[str, int]:
@@ -179,11 +188,10 @@ def _ros1_records(
                 yield (*topics[key], seconds * 10**9 + nanoseconds, data)
         elif opcode == b'\x05':
             try:
-                chunk = _UNPACK[header['compression'].decode()](data)
-            except (ValueError, RuntimeError, EOFError, OSError, KeyError) as error:
-                faults.append(f'{path}: chunk at byte {position} does not unpack ({error}); it is skipped')
-                continue
-            yield from _ros1_records(io.BytesIO(chunk), path, faults, topics)
+                chunk = io.BytesIO(_UNPACK[header['compression'].decode()](data))
+                yield from _ros1_records(chunk, path, faults, topics)
+            except (*_GARBLED, RuntimeError, EOFError, OSError) as error:
+                faults.append(f'{path}: chunk at byte {position} is damaged ({error}); what is left of it is skipped')
 
 
 def _ros1_fields(data: bytes) -> Dict[str, bytes]:
@@ -218,3 +226,4 @@ _SCANS: Dict[str, Callable[[Path, List[str]], Iterator[Message]]] = {
     '.bag': _scan_ros1,
     '.db3': _scan_sqlite,
 }
+SEARCHABLE = frozenset(_SCANS)
