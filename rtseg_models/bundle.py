@@ -52,8 +52,8 @@ class Bundle:
         if not path.is_file():
             have = ', '.join(f'{h}x{w}' for h, w in self.sizes()) or 'none'
             raise ConfigurationError(
-                f'{self.path}: no graph for input size {size[0]}x{size[1]} (present: {have}). Install PyTorch to have '
-                f'it exported on demand, or make a bundle that has it: '
+                f'{self.path}: no graph for input size {size[0]}x{size[1]} (present: {have}). Install PyTorch and '
+                f'onnx to have it exported on demand, choose backend torch, or make a bundle that has it: '
                 f'rtseg export --size {size[0]}x{size[1]} {self.path} --out FOLDER'
             )
         return path
@@ -119,9 +119,9 @@ def load_bundle(model: str, weights_root: str = '') -> Bundle:
     shipped = shipped_bundles()
     path = shipped.get(model)
     if path is None:
-        path = Path(model).expanduser().resolve()
+        path = _resolved(model)
         if weights_root:
-            root = Path(weights_root).expanduser().resolve()
+            root = _resolved(weights_root)
             if root != path and root not in path.parents:
                 raise ConfigurationError(f'{path}: outside weights_root {root}')
     if not path.is_dir():
@@ -137,6 +137,13 @@ def load_bundle(model: str, weights_root: str = '') -> Bundle:
     bundle = Bundle(path.name, path, Card.from_json(text, where))
     bundle.verify()
     return bundle
+
+
+def _resolved(text: str) -> Path:
+    try:
+        return Path(text).expanduser().resolve()
+    except RuntimeError as error:  # ~user of nobody known here
+        raise NotFound(f'{text}: no such folder: {error}') from error
 
 
 def shipped_bundles() -> Dict[str, Path]:

@@ -35,6 +35,12 @@ class Unavailable(RtsegError):
     exit_code = 69
 
 
+class NotKept(RtsegError):
+    """An engine that was to be built ahead of time and that the cache cannot keep."""
+
+    exit_code = 73
+
+
 class DeviceLost(RtsegError):
     """The accelerator's context is broken for good; only a new process helps."""
 

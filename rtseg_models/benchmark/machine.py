@@ -19,6 +19,7 @@ import numpy as np
 from .. import __name__ as package
 from ..card import Size
 from ..engine import kernels
+from ..engine.backends.nvidia import gpu_name
 
 _RUNTIMES = ('numpy', 'opencv-python-headless', 'opencv-python', 'openvino', 'onnxruntime', 'onnxruntime-gpu', 'torch')
 
@@ -84,9 +85,10 @@ def _processor() -> str:
 def _gpu() -> Optional[str]:
     try:
         question = ['nvidia-smi', '--query-gpu=name,driver_version', '--format=csv,noheader']
-        return subprocess.run(question, capture_output=True, text=True, check=True).stdout.strip() or None
-    except (OSError, subprocess.CalledProcessError):
-        return None
+        found = subprocess.run(question, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # as on a Jetson
+        found = ''
+    return found or gpu_name() or None
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ from typing import Optional
 import click
 
 from ..card import Size
+from ..engine.backends.cache import CACHE
 from .model_options import SIZE, open_pipeline, pipeline_options
 from .output import console
 
@@ -22,7 +23,7 @@ from .output import console
 @click.command('build')
 @click.argument('model')
 @click.option('--size', type=SIZE, help="Network input size instead of the card's.")
-@click.option('--cache-dir', type=click.Path(path_type=Path), default=Path('~/.cache/rtseg'), show_default=True)
+@click.option('--cache-dir', type=click.Path(path_type=Path), default=CACHE, show_default=True)
 @click.option('--parent', type=int, hidden=True, help='Process that this one shall not outlive.')
 @pipeline_options
 def command(
@@ -39,7 +40,7 @@ def command(
     if parent is not None:
         _end_with(parent)
     start = time.perf_counter()
-    pipeline = open_pipeline(model, backend, precision, device, threads, size, cache_dir.expanduser())
+    pipeline = open_pipeline(model, backend, precision, device, threads, size, cache_dir.expanduser(), keep=True)
     pipeline.warm_up(1)
     console.print(
         f'{pipeline.bundle.name}: {pipeline.backend.name} {pipeline.backend.precision} on {pipeline.backend.device} '

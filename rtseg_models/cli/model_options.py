@@ -13,7 +13,7 @@ import click
 from ..bundle import load_bundle
 from ..card import Size
 from ..engine import Pipeline
-from ..engine.backends import MODULES, Options
+from ..engine.backends import DEVICES, MODULES, Options
 
 
 class SizeType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases of click
@@ -30,21 +30,29 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]  # generic only in ne
         return int(match[1]), int(match[2])
 
 
-SIZE = SizeType()
+class DeviceType(click.ParamType):  # type: ignore[type-arg]  # as above
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+
+    name = 'auto|cpu|cuda|cuda:N'
+
+    def convert(self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> str:
+        if not re.fullmatch(DEVICES, value):
+            self.fail(f'{value!r} is none of auto, cpu, cuda, cuda:N', param, ctx)
+        return str(value)
+
+
+SIZE, DEVICE = SizeType(), DeviceType()
+BACKEND = click.Choice(['auto', *MODULES])
+PRECISION = click.Choice(['auto', 'fp32', 'fp16', 'bf16', 'int8'])
 
 
 def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --backend --precision --device --threads to a command."""
     for option in (
         click.option('--threads', default=0, show_default=True, help='CPU threads; 0 = the runtime decides.'),
-        click.option('--device', default='auto', show_default=True, help='auto, cpu, cuda or cuda:N.'),
-        click.option(
-            '--precision',
-            type=click.Choice(['auto', 'fp32', 'fp16', 'bf16', 'int8']),
-            default='auto',
-            show_default=True,
-        ),
-        click.option('--backend', type=click.Choice(['auto', *MODULES]), default='auto', show_default=True),
+        click.option('--device', type=DEVICE, default='auto', show_default=True),
+        click.option('--precision', type=PRECISION, default='auto', show_default=True),
+        click.option('--backend', type=BACKEND, default='auto', show_default=True),
     ):
         command = option(command)
     return command
@@ -58,7 +66,8 @@ def open_pipeline(
     threads: int,
     size: Optional[Size] = None,
     cache_dir: Optional[Path] = None,
+    keep: bool = False,
 ) -> Pipeline:
     """The pipeline that the options describe."""
-    options = Options(device=device, precision=precision, threads=threads, cache_dir=cache_dir)
+    options = Options(device=device, precision=precision, threads=threads, cache_dir=cache_dir, keep=keep)
     return Pipeline(load_bundle(model), backend=backend, input_size=size, options=options)

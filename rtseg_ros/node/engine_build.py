@@ -21,7 +21,7 @@ import rtseg_models
 from rtseg_models.bundle import Bundle
 from rtseg_models.card import Size
 from rtseg_models.engine.backends import Options, must_build
-from rtseg_models.errors import RtsegError, Unavailable
+from rtseg_models.errors import NotKept, RtsegError, Unavailable
 
 _PROGRAM = 'from rtseg_models.cli import main; main()'
 
@@ -33,6 +33,7 @@ def built_aside(
     backend: str,
     options: Options,
     tell: Callable[[str], None],
+    warn: Callable[[str], None],
     stopping: Callable[[], bool],
 ) -> Iterator[Options]:
     """Options with which the backend opens in seconds for the duration of the block, its engine being built first.
@@ -47,6 +48,10 @@ def built_aside(
         cache_dir = options.cache_dir or Path(temporary)
         tell(f'building the TensorRT engine of {bundle.name} {size[0]}x{size[1]}; once, and it takes minutes')
         code, reason = _run(_command(bundle, size, options, cache_dir), stopping)
+        if code == NotKept.exit_code and options.cache_dir is not None:
+            warn(f'running without an engine cache, and building once more without it: {reason}')
+            cache_dir = Path(temporary)
+            code, reason = _run(_command(bundle, size, options, cache_dir), stopping)
         if code != 0 and (backend != 'auto' or code != Unavailable.exit_code):
             raise Unavailable(f'the TensorRT engine could not be built: {reason}')
         yield replace(options, cache_dir=cache_dir)

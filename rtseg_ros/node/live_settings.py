@@ -36,6 +36,8 @@ class LiveSettings:
             node.get_logger().warning(sentence)
         values = {name: converted(name, given.get(name, default)) for name, default in DEFAULTS.items()}
         refusals = [sentence for sentence in (refusal(*item) for item in values.items()) if sentence]
+        if not isinstance(given.get('use_sim_time', False), bool):  # rclpy would log an error and take the wall clock
+            refusals.append(f"Parameter 'use_sim_time' is {given['use_sim_time']!r}; expected true or false.")
         if refusals:
             raise UsageError(' '.join(refusals))
         self.value = Settings(**values)

@@ -117,7 +117,8 @@ class _Opener:
     def open(self, size: Optional[Size]) -> Model:
         bundle, settings = self.bundle, self.settings
         wanted = size or bundle.card.input_size
-        with built_aside(bundle, wanted, settings.backend, self._options(), self.tell, self.stopping) as options:
+        asked = self._options()
+        with built_aside(bundle, wanted, settings.backend, asked, self.tell, self.warn, self.stopping) as options:
             pipeline = Pipeline(bundle, backend=settings.backend, input_size=wanted, options=options)
         try:
             pipeline.warm_up(settings.warmup_iterations, len(settings.cameras))
@@ -179,12 +180,12 @@ def cache_folder(text: str, warn: Tell) -> Optional[Path]:
     """The folder for compiled engines, made for its owner only; None, with a warning, where it cannot be written."""
     if not text:
         return None
-    path = Path(text).expanduser()
     try:
+        path = Path(text).expanduser()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(f'{path} is not writable')
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: ~ of a user whose home is not known
         warn(f'running without an engine cache: {error}')
         return None
     return path

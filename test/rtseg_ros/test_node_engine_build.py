@@ -163,3 +163,15 @@ def test_frames_are_served_while_another_engine_is_built(workshop):
         assert served > 10
     finally:
         probe.close()
+
+
+def test_where_the_cache_cannot_keep_an_engine_it_is_built_for_this_run(workshop):
+    node = workshop.start(build_s=0.1)
+    node.wait_for_log('serving tiny 64x96 on tensorrt')
+    node.close()
+    (engine,) = (workshop.folder / 'cache').glob('*tensorrt*')
+    engine.chmod(0o755)  # anybody could have put an engine there
+    node = workshop.start(build_s=0.1)
+    node.wait_for_log('serving tiny 64x96 on tensorrt')
+    assert 'engines cannot be kept there' in node.warning('running without an engine cache, and building once more')
+    assert len(workshop.builders()) == 2 and node.process.pid not in workshop.builders()

@@ -20,6 +20,8 @@ from rtseg_models.engine import backends
 backends.nvidia_gpu_present = lambda: True
 """
 
+ON_OPENVINO = {'backend': 'openvino', 'device': 'cpu'}  # the runtime that keeps engines on every machine
+
 
 @pytest.fixture
 def copied(tmp_path):
@@ -121,20 +123,31 @@ def test_auto_falls_back_to_the_cpu_with_a_warning_in_log_and_diagnostics(starte
         probe.close()
 
 
+def test_homes_of_unknown_users_are_told(started):
+    started(parameters={'model': '~nobody-of-that-name/bundle'}).refused(66, '~nobody-of-that-name/bundle')
+    node = started(parameters={'cache_dir': '~nobody-of-that-name/cache'})
+    node.wait_for_log('serving ')
+    assert 'home directory' in node.warning('running without an engine cache')
+
+
+def test_a_clock_setting_of_the_wrong_type_is_refused(started):
+    started(parameters={'use_sim_time': 5}).refused(64, 'use_sim_time', 'expected true or false')
+
+
 def test_contradictions_are_configuration_errors(started):
     started(parameters={'input_height': 512}).refused(78, 'input_width')
 
 
-def test_input_size_without_a_graph_and_without_pytorch_names_the_sizes_present(started, tmp_path):
+@pytest.mark.parametrize('missing', ['torch', 'onnx'])
+def test_input_size_without_a_graph_and_without_pytorch_names_the_sizes_present(started, tmp_path, missing):
     height, width = bundle().card.input_size
-    (tmp_path / 'sitecustomize.py').write_text("import sys\nsys.modules['torch'] = None\n")
-    node = started(parameters={'input_height': 64, 'input_width': 96}, PYTHONPATH=str(tmp_path))
+    (tmp_path / 'sitecustomize.py').write_text(f'import sys\nsys.modules[{missing!r}] = None\n')
+    node = started(parameters={'input_height': 64, 'input_width': 96, **ON_OPENVINO}, PYTHONPATH=str(tmp_path))
     assert node.end() == 78, node.log
     assert f'{height}x{width}' in node.log
     assert 'rtseg export --size 64x96' in node.log
 
 
-ON_OPENVINO = {'backend': 'openvino', 'device': 'cpu'}  # the runtime that keeps engines on every machine
 MOUNTED = 'mount -t tmpfs -o {options} tmpfs {folder} && exec "$@"'
 
 

@@ -22,12 +22,17 @@ from ..postprocess import Grid
 
 @dataclass(frozen=True)
 class Options:
-    """What a backend may be told. ``threads`` 0 leaves the number to the runtime; ``cache_dir`` None means no cache."""
+    """What a backend may be told.
+
+    ``threads`` 0 leaves the number to the runtime. ``cache_dir`` None means no cache; with ``keep``, to open a backend
+    is to build ahead of time, and NotKept is raised where the cache cannot keep the engine.
+    """
 
     device: str = 'auto'
     precision: str = 'auto'
     threads: int = 0
     cache_dir: Optional[Path] = None
+    keep: bool = False
 
 
 class Backend(Protocol):
@@ -71,9 +76,11 @@ MODULES: Dict[str, str] = {
 """Backend name to the module it needs; ``backends/<name>_backend.py`` holds it."""
 
 _PACKAGES = {'openvino': 'openvino 2025.0 or newer', 'tensorrt': 'onnxruntime-gpu with its TensorRT provider'}
-_ON_CPU = ('openvino', 'onnxruntime', 'torch')
-_ON_GPU = ('tensorrt', 'onnxruntime', 'torch')
+ON_CPU = ('openvino', 'onnxruntime', 'torch')
+ON_GPU = ('tensorrt', 'onnxruntime', 'torch')
 _GPU_NODES = ('/dev/nvidia0', '/dev/nvhost-gpu', '/dev/nvgpu', '/dev/dxg')  # desktop, Jetson, newer Jetson, WSL
+DEVICES = r'auto|cpu|cuda(:\d+)?'
+"""What a device may be called, as a regular expression."""
 LEAST_AGREEMENT = 0.995
 """Share of a validation set's pixels that a reduced precision must label as fp32 does before ``auto`` uses it."""
 
@@ -112,23 +119,23 @@ def open_backend(bundle: Bundle, size: Size, name: str, options: Options) -> Bac
     """
     if name != 'auto' and name not in MODULES:
         raise ConfigurationError(f'unknown backend {name!r}; known: auto, {", ".join(MODULES)}')
-    if not re.fullmatch(r'auto|cpu|cuda(:\d+)?', options.device):
+    if not re.fullmatch(DEVICES, options.device):
         raise ConfigurationError(f'unknown device {options.device!r}; known: auto, cpu, cuda, cuda:N')
     if name != 'auto' and not installed(name):
         package = _PACKAGES.get(name, MODULES[name])
         raise Unavailable(f'backend {name!r} needs the package {package!r}, which is not installed')
     reasons: List[str] = []
     if _tries_gpu(name, options.device):
-        for candidate in _ON_GPU if name == 'auto' else (name,):
+        for candidate in ON_GPU if name == 'auto' else (name,):
             try:
                 return _create(bundle, size, candidate, _on_gpu(options))
             except Unavailable as error:
                 reasons.append(str(error))
         if options.device != 'auto' or name == 'tensorrt':
             raise Unavailable('; '.join(reasons))
-    found = next((n for n in _ON_CPU if installed(n)), '') if name == 'auto' else name
+    found = next((n for n in ON_CPU if installed(n)), '') if name == 'auto' else name
     if not found:
-        raise Unavailable(f'no runtime is installed; install one of: {", ".join(_ON_CPU)}')
+        raise Unavailable(f'no runtime is installed; install one of: {", ".join(ON_CPU)}')
     backend = _create(bundle, size, found, replace(options, device='cpu'))
     backend.fallback = '; '.join(reasons)
     return backend
@@ -163,7 +170,7 @@ def device_index(device: str) -> int:
 
 
 def _tries_gpu(name: str, device: str) -> bool:
-    return device.startswith('cuda') or (device == 'auto' and name in ('auto', *_ON_GPU) and nvidia_gpu_present())
+    return device.startswith('cuda') or (device == 'auto' and name in ('auto', *ON_GPU) and nvidia_gpu_present())
 
 
 def _on_gpu(options: Options) -> Options:

@@ -20,8 +20,10 @@ from typing import Callable, Dict, Optional, TypeVar
 
 from ...bundle import Bundle, sha256_of
 from ...card import Size
+from ...errors import NotKept
 
 _log = logging.getLogger('rtseg')
+CACHE = Path('~/.cache/rtseg')
 _SEAL = 'sha256.json'
 Engine = TypeVar('Engine')
 
@@ -36,26 +38,38 @@ def engine_key(bundle: Bundle, size: Size, precision: str, runtime: str, version
 
 
 def is_cached(root: Optional[Path], key: str) -> bool:
-    """Whether the cache holds an undamaged engine of ``key``."""
-    return root is not None and _sealed(root.expanduser() / key)
+    """Whether the cache holds an undamaged engine of ``key`` that only its owner could have put there."""
+    if root is None:
+        return False
+    folder = root.expanduser() / key
+    try:
+        return _private(folder) and _sealed(folder)
+    except OSError:
+        return False
 
 
-def build_cached(root: Optional[Path], key: str, build: Callable[[Optional[Path]], Engine]) -> Engine:
+def build_cached(
+    root: Optional[Path], key: str, build: Callable[[Optional[Path]], Engine], keep: bool = False
+) -> Engine:
     """``build(folder)`` with the cache folder of ``key``, or ``build(None)`` where there is no usable cache.
 
     A failure with a cache is logged, the folder is removed and the engine is built without; only a failure of that is
-    the caller's.
+    the caller's. With ``keep`` NotKept is raised where the engine would not outlast the process.
     """
     folder = None if root is None else _open_folder(root.expanduser(), key)
     if folder is None:
+        if keep:
+            raise NotKept(f'{root}: engines cannot be kept there')
         return build(None)
     try:
         engine = build(folder)
+        kept = _write_seal(folder)
     except Exception as error:  # runtimes raise what they like over a damaged engine or a full disk
         _log.warning('engine cache %s is of no use (%s); building without it', folder, error)
         shutil.rmtree(folder, ignore_errors=True)
-        return build(None)
-    _write_seal(folder)
+        engine, kept = build(None), False
+    if keep and not kept:
+        raise NotKept(f'{folder}: the engine was built and cannot be kept there')
     return engine
 
 
@@ -64,8 +78,7 @@ def _open_folder(root: Path, key: str) -> Optional[Path]:
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.stat()
-        if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
+        if not _private(folder):
             _log.warning('engine cache %s belongs to or is open to others; running without cache', folder)
             return None
         if not _sealed(folder):
@@ -77,6 +90,11 @@ def _open_folder(root: Path, key: str) -> Optional[Path]:
         _log.warning('engine cache %s cannot be used (%s); running without cache', folder, error)
         return None
     return folder
+
+
+def _private(folder: Path) -> bool:
+    status = folder.stat()
+    return status.st_uid == os.getuid() and not stat.S_IMODE(status.st_mode) & 0o077
 
 
 def _hashes(folder: Path) -> Dict[str, str]:
@@ -91,10 +109,10 @@ def _sealed(folder: Path) -> bool:
     return bool(noted == _hashes(folder))
 
 
-def _write_seal(folder: Path) -> None:
+def _write_seal(folder: Path) -> bool:
     """Note the hashes of what was built; a folder without them is taken for damaged at the next start."""
     if _sealed(folder):
-        return
+        return True
     try:
         if not any(folder.iterdir()):  # OpenVINO says nothing of a full disk
             raise OSError('the runtime has left nothing there; is the disk full?')
@@ -104,3 +122,5 @@ def _write_seal(folder: Path) -> None:
     except OSError as error:
         _log.warning('engine cache %s cannot be written (%s)', folder, error)
         shutil.rmtree(folder, ignore_errors=True)
+        return False
+    return True

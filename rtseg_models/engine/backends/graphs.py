@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging
 import shutil
 import tempfile
@@ -33,13 +34,13 @@ def graph_file(bundle: Bundle, size: Size, cache_dir: Optional[Path]) -> Iterato
     """Path of the graph of ``size``, there for the duration of the block.
 
     A size that the bundle has no graph for is exported by PyTorch into the cache, or into a temporary folder where
-    there is none; ConfigurationError, naming the sizes present, where PyTorch is not installed. BundleError where a
+    there is none; ConfigurationError, naming the sizes present, where PyTorch or onnx is missing. BundleError where a
     shipped graph and the weights contradict each other.
     """
     try:
         shipped: Optional[Path] = bundle.graph(size)
     except ConfigurationError:
-        if not installed('torch'):
+        if not (installed('torch') and importlib.util.find_spec('onnx')):
             raise
         shipped = None
     if shipped is not None:

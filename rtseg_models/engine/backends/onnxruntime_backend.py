@@ -16,6 +16,7 @@ from ...card import Size
 from ...errors import DeviceLost, Unavailable
 from . import Options, choose_precision, device_index
 from .graphs import graph_file
+from .nvidia import gpu_name
 
 _OUT_OF_MEMORY = ('out of memory', 'Failed to allocate memory', 'bad_alloc', 'bad allocation')
 _CONTEXT_LOST = ('CUDA failure', 'CUDA error')  # all that it reports of the CUDA runtime; a context rarely survives one
@@ -27,6 +28,7 @@ class OnnxRuntimeBackend:
     def __init__(self, session: Any, name: str, device: str, precision: str) -> None:
         self.name = name
         self.device = device
+        self.device_name = gpu_name(device_index(device)) if device.startswith('cuda') else ''
         self.precision = precision
         self.fallback = ''
         self._session = session

@@ -71,4 +71,4 @@ def create(bundle: Bundle, size: Size, options: Options) -> OpenVINOBackend:
             return core.compile_model(str(quantised if precision == 'int8' else graph), 'CPU', cached)
 
         key = engine_key(bundle, size, precision, 'openvino', openvino.__version__, f'cpu{options.threads or ""}')
-        return OpenVINOBackend(build_cached(options.cache_dir, key, compile_model), precision)
+        return OpenVINOBackend(build_cached(options.cache_dir, key, compile_model, options.keep), precision)

@@ -15,6 +15,7 @@ from ...errors import Unavailable
 from . import Options, choose_precision, device_index
 from .cache import build_cached, engine_key, is_cached
 from .graphs import graph_file
+from .nvidia import gpu_name, tensorrt_version
 from .onnxruntime_backend import OnnxRuntimeBackend, open_session
 
 PROVIDER = 'TensorrtExecutionProvider'
@@ -30,7 +31,7 @@ def create(bundle: Bundle, size: Size, options: Options) -> OnnxRuntimeBackend:
         def build(folder: Optional[Path]) -> Any:
             return open_session(graph, PROVIDER, provider_settings(precision, options.device, folder), options.threads)
 
-        session = build_cached(options.cache_dir, _key(bundle, size, options), build)
+        session = build_cached(options.cache_dir, _key(bundle, size, options), build, options.keep)
     return OnnxRuntimeBackend(session, 'tensorrt', options.device, precision)
 
 
@@ -40,7 +41,7 @@ def is_built(bundle: Bundle, size: Size, options: Options) -> bool:
 
 
 def provider_settings(precision: str, device: str, folder: Optional[Path]) -> Dict[str, Any]:
-    """Options of the provider. TensorRT itself recognises an engine of another GPU or version, and rebuilds it."""
+    """Options of the provider. It recognises an engine of another GPU or version itself, too, and rebuilds it."""
     settings: Dict[str, Any] = {'device_id': device_index(device), 'trt_fp16_enable': precision == 'fp16'}
     if folder is not None:
         settings.update(
@@ -57,5 +58,6 @@ def _precision(bundle: Bundle, options: Options) -> str:
 
 
 def _key(bundle: Bundle, size: Size, options: Options) -> str:
-    version = onnxruntime.__version__
-    return engine_key(bundle, size, _precision(bundle, options), 'tensorrt', version, options.device)
+    version = f'{onnxruntime.__version__}-{tensorrt_version()}'
+    device = f'{options.device}-{gpu_name(device_index(options.device))}'
+    return engine_key(bundle, size, _precision(bundle, options), 'tensorrt', version, device)

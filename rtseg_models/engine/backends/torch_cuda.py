@@ -20,6 +20,7 @@ from .torch_upsample import DeviceGrid, label_logits
 
 _DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 _WARM_UP = 3
+_MOST_GRIDS = 32
 _new_stream: Any = torch.cuda.Stream
 Result = TypeVar('Result')
 
@@ -83,6 +84,8 @@ class CudaBackend:
 
     def _device_grid(self, grid: Grid) -> DeviceGrid:
         if id(grid) not in self._grids:
+            if len(self._grids) >= _MOST_GRIDS:  # a camera whose size keeps changing must not fill the memory
+                self._grids.clear()
             self._grids[id(grid)] = DeviceGrid(grid, self.device)  # it keeps the grid, and so its id
         return self._grids[id(grid)]
 

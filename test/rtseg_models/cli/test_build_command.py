@@ -38,3 +38,11 @@ def test_a_build_whose_parent_is_gone_does_not_begin(tiny_bundle: Bundle, tmp_pa
     assert done.returncode != 0
     assert 'is gone' in done.stderr
     assert not (tmp_path / 'cache').exists()
+
+
+def test_an_engine_that_cannot_be_kept_is_no_success(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    pytest.importorskip('openvino')
+    (tmp_path / 'file').write_text('')
+    done = build(tiny_bundle.path, '--backend', 'openvino', '--cache-dir', tmp_path / 'file' / 'cache')
+    assert done.returncode == 73
+    assert f'{tmp_path}/file/cache: engines cannot be kept there' in done.stderr and 'Traceback' not in done.stderr

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rtseg_models.engine.postprocess import Grid
 from rtseg_models.errors import DeviceLost
 
 RGB = np.zeros((1, 8, 8, 3), np.uint8)
@@ -84,3 +85,13 @@ def test_pytorch_tells_a_lost_context(cuda_backend, before):
 def test_other_errors_of_pytorch_stay_as_they_are(cuda_backend):
     with pytest.raises(RuntimeError, match='mat1'):
         cuda_backend._guarded(Run(RuntimeError('mat1 and mat2 shapes cannot be multiplied')))
+
+
+def test_grids_of_ever_new_image_sizes_are_forgotten(cuda_backend, monkeypatch):
+    module = pytest.importorskip('rtseg_models.engine.backends.torch_cuda')
+    monkeypatch.setattr(module, 'DeviceGrid', lambda grid, device: (grid, device))
+    cuda_backend._grids = {}
+    for height in range(100, 300):
+        grid = Grid.between((height, 128), (64, 96), 8, (8, 12))
+        assert cuda_backend._device_grid(grid) == (grid, 'cuda') == cuda_backend._device_grid(grid)
+        assert len(cuda_backend._grids) <= 32
