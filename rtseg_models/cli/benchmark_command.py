@@ -14,12 +14,9 @@ from rich.console import Console
 
 from ..benchmark import plot, run_benchmark, table
 from ..card import Size
-from ..engine.backends import MODULES
 from ..errors import BundleError, NotFound
-from .model_options import SIZE
+from .model_options import BACKEND, DEVICE, PRECISION, SIZE
 from .output import console, json_option, progress, refuse_existing, write_json
-
-_PRECISIONS = ['auto', 'fp32', 'fp16', 'bf16', 'int8']
 
 _TABLE_WIDTH = 150
 
@@ -28,9 +25,9 @@ _TABLE_WIDTH = 150
 @click.option('--model', 'models', multiple=True, required=True, help='Shipped bundle or folder; may be repeated.')
 @click.option('--size', 'sizes', type=SIZE, multiple=True, help="Network input HxW; the card's unless given.")
 @click.option('--camera', type=SIZE, default=(720, 1280), help='Camera image HxW.  [default: 720x1280]')
-@click.option('--backend', 'backends', type=click.Choice(['auto', *MODULES]), multiple=True, default=['auto'])
-@click.option('--precision', 'precisions', type=click.Choice(_PRECISIONS), multiple=True, default=['auto'])
-@click.option('--device', default='auto', show_default=True, help='auto, cpu, cuda or cuda:N.')
+@click.option('--backend', 'backends', type=BACKEND, multiple=True, default=['auto'])
+@click.option('--precision', 'precisions', type=PRECISION, multiple=True, default=['auto'])
+@click.option('--device', type=DEVICE, default='auto', show_default=True)
 @click.option('--threads', default=0, show_default=True, help='CPU threads; 0 = the runtime decides.')
 @click.option('--baseline', is_flag=True, help='Time eager PyTorch with dense upsampling and argmax beside each row.')
 @click.option('--graph-baseline', is_flag=True, help='Add ONNX Runtime with upsampling and argmax in the graph.')

@@ -16,7 +16,7 @@ from ..datasets import Dataset, open_checked
 from ..datasets.check import inspect
 from ..datasets.image_folder import open_images
 from ..datasets.sample import Joined, hold_out
-from ..errors import UsageError
+from ..errors import RtsegError, UsageError
 from ..export.checkpoint import bundle_from_checkpoint
 from ..export.figures import measure
 from ..labels import CAMVID
@@ -68,6 +68,8 @@ def command(
     if learns_images(chosen.stages()[0][1]) != bool(image_root or pretrained):
         needs = 'begins' if not (image_root or pretrained) else 'does not begin'
         raise click.UsageError(f'{recipe} {needs} with a pre-training: that is what --images and --pretrained are for')
+    if (out / 'bundle').exists() and not (out / 'last.pt').exists():
+        raise RtsegError(f'{out / "bundle"} is of a run whose checkpoint is gone; choose another folder')
     data, measured = _prepared(chosen, root)
     images = _images(image_root) if image_root else None
     first = world()['rank'] == 0

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from rtseg_models.bundle import load_bundle
-from rtseg_models.card import Size
+from rtseg_models.cli.model_options import BACKEND, DEVICE, PRECISION, SIZE
 from rtseg_models.errors import RtsegError, UsageError
 
 from ..bag import Bag
@@ -37,16 +37,6 @@ from .truth import TruthSpec, named_by_frame
 
 NOT_ALL = 1
 """Exit status where a report was written and not everything could be done."""
-
-
-class _Size(click.ParamType):  # type: ignore[type-arg]
-    name = 'HxW'
-
-    def convert(self, value: Any, param: Optional[click.Parameter], context: Optional[click.Context]) -> Size:
-        height, _, width = str(value).partition('x')
-        if not (height.isdigit() and width.isdigit()):
-            self.fail(f'{value!r} is no size; expected height x width, such as 512x1024', param, context)
-        return int(height), int(width)
 
 
 @click.command(context_settings={'help_option_names': ['-h', '--help']})
@@ -68,14 +58,14 @@ class _Size(click.ParamType):  # type: ignore[type-arg]
 @click.option('--resume', is_flag=True, help='Go on with the replay that --out holds.')
 @click.option('--ray', 'ray_address', help='Spread the bags over a Ray cluster; "local" for this machine.')
 @click.option('--compare', nargs=2, type=click.Path(path_type=Path), help='Compare two finished replays instead.')
-@click.option('--backend', default='auto', show_default=True, help='auto, openvino, onnxruntime, tensorrt or torch.')
-@click.option('--device', default='auto', show_default=True, help='auto, cpu, cuda or cuda:N.')
-@click.option('--precision', default='auto', show_default=True, help='auto, fp32, fp16 or bf16.')
+@click.option('--backend', type=BACKEND, default='auto', show_default=True)
+@click.option('--device', type=DEVICE, default='auto', show_default=True)
+@click.option('--precision', type=PRECISION, default='auto', show_default=True)
 @click.option(
     '--networks', type=click.IntRange(0), default=0, help='Networks that run side by side on a CPU; 0 chooses.'
 )
 @click.option('--threads', type=click.IntRange(0), default=0, help='Threads of each network; 0 chooses.')
-@click.option('--input-size', type=_Size(), help="The network's input; the bundle's own without.")
+@click.option('--input-size', type=SIZE, help="The network's input; the bundle's own without.")
 def main(
     bags: Tuple[Path, ...],
     topics: Tuple[str, ...],

@@ -74,6 +74,10 @@ def test_command_lines_that_make_no_sense(replay, bag, tmp_path):
         ((bag, '--ground-truth', tmp_path, '--ground-truth-topic', LABELS), 'exclude'),
         ((bag, '--ground-truth-topic', LABELS, '--ground-truth-classes', 'mapillary'), 'mapillary'),
         ((bag, '--input-size', '512'), '512x1024'),
+        ((bag, '--input-size', '16x16'), '512x1024'),
+        ((bag, '--backend', 'foo'), 'foo'),
+        ((bag, '--precision', 'fp17'), 'fp17'),
+        ((bag, '--device', 'tpu'), 'tpu'),
     ):
         result = replay(*arguments, out=f'o{len(said)}')
         assert result.exit_code in (2, 66) and said in ' '.join(result.stderr.split()), (arguments, result.stderr)
