@@ -14,7 +14,7 @@ from .card import Card
 from .datasets.sample import Dataset
 from .engine import Pipeline
 from .engine.timing import percentiles
-from .errors import ConfigurationError
+from .errors import BundleError, ConfigurationError
 from .labels import ClassSet
 from .metrics import ConfusionMatrix
 
@@ -72,7 +72,7 @@ def check_classes(card: Card, class_set: ClassSet) -> None:
 def evaluate(pipeline: Pipeline, data: Dataset, progress: Optional[Callable[[int, int], None]] = None) -> Evaluation:
     """Run every sample through the pipeline; ``progress(done, total)`` is called after each.
 
-    ConfigurationError where bundle and dataset differ in their classes.
+    ConfigurationError where bundle and dataset differ in their classes, BundleError for labels of none.
     """
     card = pipeline.bundle.card
     check_classes(card, data.class_set)
@@ -80,9 +80,12 @@ def evaluate(pipeline: Pipeline, data: Dataset, progress: Optional[Callable[[int
         card.class_names, ConfusionMatrix(card.classes, data.class_set.ignore_id), data.class_set.categories
     )
     for index in range(len(data)):
-        _, rgb, label = data[index]
+        name, rgb, label = data[index]
         segmentation = pipeline(rgb, size=(label.shape[0], label.shape[1]))
-        result.confusion.update(label, segmentation.labels)
+        try:
+            result.confusion.update(label, segmentation.labels)
+        except ValueError as error:
+            raise BundleError(f'{name}: {error}') from error
         result.frames += 1
         for stage, ms in segmentation.stage_ms.items():
             result.stage_ms.setdefault(stage, []).append(ms)

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from rtseg_models.engine.backends import MODULES
+from rtseg_models.engine.backends import MODULES, Backend
 
 from ..machine import processor_name, resident_mb, temperature_c, versions
 from ..parameters import Settings
@@ -19,6 +19,8 @@ from .camera import Camera
 from .model import Model
 
 Finding = Tuple[bytes, str]
+HANGING_S = 2.0
+"""How long an inference may run where ``latency_error_ms`` is off."""
 CLOCK_MISSING = 'use_sim_time is true and nothing arrives on /clock; the age check is off until it does'
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -99,7 +101,8 @@ def _silence(facts: NodeFacts, camera: Camera) -> List[Finding]:
             'image_transport'
         )
     elif not source.publishers():
-        cause = 'nobody publishes there; remap the input with -r image:=TOPIC'
+        name = f'{camera.name}/image' if camera.name else 'image'
+        cause = f'nobody publishes there; remap the input with -r {name}:=TOPIC'
     elif camera.statistics.snapshot().received:
         cause = 'its publisher is there and fell silent'
     else:
@@ -129,7 +132,7 @@ def processing_status(facts: NodeFacts, camera: Camera, prefix: str) -> Diagnost
     findings: List[Finding] = []
     if snapshot.consecutive_failures >= settings.max_consecutive_failures:
         findings.append((ERROR, f'{snapshot.consecutive_failures} frames failed in a row; see the log'))
-    if 0 < settings.latency_error_ms < facts.busy_s * 1e3:
+    if facts.busy_s > (settings.latency_error_ms / 1e3 or HANGING_S):
         findings.append((ERROR, f'an inference has been running for {facts.busy_s:.1f} s'))
     if 'total' in snapshot.latency_ms:
         p95_ms = snapshot.latency_ms['total']['p95']
@@ -185,13 +188,19 @@ def device_status(facts: NodeFacts) -> DiagnosticStatus:
     values: Dict[str, Any] = {
         'requested': facts.settings.device,
         'actual': '' if backend is None else backend.device,
-        'name': getattr(backend, 'device_name', '') or processor_name(),
-        **{f'version_{name}': text for name, text in versions(('numpy', *MODULES.values())).items()},
+        'name': _device_name(backend),
+        **{f'version_{name}': text for name, text in versions(('numpy', *MODULES.values(), 'onnxruntime-gpu')).items()},
         'memory_mb': '' if memory_mb is None else f'{memory_mb:.0f}',
         'temperature_c': '' if hottest_c is None else f'{hottest_c:.0f}',
         'fallback': fallback,
     }
     return _status(facts, 'device', [(WARN, f'fallback: {fallback}')] if fallback else [], values)
+
+
+def _device_name(backend: Optional[Backend]) -> str:
+    if backend is None or backend.device == 'cpu':
+        return processor_name()
+    return getattr(backend, 'device_name', '') or backend.device
 
 
 def _status(facts: NodeFacts, name: str, findings: List[Finding], values: Dict[str, Any]) -> DiagnosticStatus:

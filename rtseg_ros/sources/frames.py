@@ -12,7 +12,7 @@ from typing import Any, Iterator, List, Optional, Protocol
 import cv2
 import numpy as np
 
-from rtseg_models.datasets.sample import list_images, read_label, read_rgb
+from rtseg_models.datasets.sample import IMAGE_SUFFIXES, list_images, read_label, read_rgb
 from rtseg_models.errors import BundleError, NotFound
 
 from ..bag import Bag, ImageRecord, storage_files
@@ -83,8 +83,9 @@ class ImageFolder:
         self._images = list_images(path)[:limit]
         folder = path.resolve()
         labels = folder.with_name(f'{folder.name}annot')
-        self._labels = [labels / f'{image.stem}.png' for image in self._images]
-        missing = sum(not label.is_file() for label in self._labels)
+        by_stem = {label.stem: label for label in sorted(labels.glob('*')) if label.suffix.lower() in IMAGE_SUFFIXES}
+        self._labels = [by_stem.get(image.stem) for image in self._images]
+        missing = self._labels.count(None)
         self.count: Optional[int] = len(self._images)
         self.has_labels = missing < self.count
         self.notes: List[str] = []
@@ -93,7 +94,7 @@ class ImageFolder:
 
     def __iter__(self) -> Iterator[SourceFrame]:
         for image, label in zip(self._images, self._labels):
-            yield SourceFrame(rgb=read_rgb(image), label=read_label(label) if label.is_file() else None)
+            yield SourceFrame(rgb=read_rgb(image), label=None if label is None else read_label(label))
 
 
 class VideoFile:

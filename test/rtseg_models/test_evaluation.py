@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Tuple
+from typing import Any, List, Tuple
 
 import cv2
 import numpy as np
@@ -15,8 +15,9 @@ import pytest
 from rtseg_models.bundle import Bundle
 from rtseg_models.datasets import open_dataset
 from rtseg_models.datasets.cityscapes import LABEL_IDS
+from rtseg_models.datasets.sample import Sample
 from rtseg_models.engine import Pipeline
-from rtseg_models.errors import ConfigurationError
+from rtseg_models.errors import BundleError, ConfigurationError
 from rtseg_models.evaluation import Evaluation, evaluate
 from rtseg_models.labels import CAMVID, CITYSCAPES
 from rtseg_models.metrics import ConfusionMatrix
@@ -91,6 +92,16 @@ def test_other_classes_are_refused(tiny_bundle: Bundle, tmp_path: Path) -> None:
     pipeline = Pipeline(tiny_bundle, backend='torch')
     with pytest.raises(ConfigurationError, match='the dataset cityscapes has road'):
         evaluate(pipeline, open_dataset('cityscapes', tmp_path, 'val'))
+
+
+def test_a_label_outside_the_classes_is_named(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    class Odd(List[Sample]):
+        class_set = CAMVID
+
+    rgb = np.zeros((64, 96, 3), np.uint8)
+    odd = Odd([Sample('fine', rgb, np.zeros((64, 96), np.uint8)), Sample('odd', rgb, np.full((64, 96), 77, np.uint8))])
+    with pytest.raises(BundleError, match=r'odd: ground truth holds ids \[77\]'):
+        evaluate(Pipeline(tiny_bundle, backend='torch'), odd)
 
 
 def test_equals_the_official_script(tmp_path: Path) -> None:

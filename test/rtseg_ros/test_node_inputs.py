@@ -141,7 +141,8 @@ def test_a_camera_that_dies_is_told_and_its_successor_is_heard(setting):
 
 
 def test_cameras_share_one_network_and_keep_their_names(setting):
-    _, probe = setting(cameras='[left, right]')
+    _, probe = setting(cameras='[left, right]', input_timeout_s=0.5, lazy=False)
+    assert '-r left/image:=TOPIC' in diagnosed(probe, 'nobody publishes', name='left input').message
     rgb = {'left': picture(seed=1), 'right': picture((100, 140), seed=2)}
     sent = {}
     for name in rgb:
