@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from ..bundle import Bundle, load_bundle
-from ..datasets import Dataset, open_checked
+from ..datasets import DATASETS, Dataset, open_checked
 from ..datasets.check import inspect
 from ..datasets.image_folder import open_images
 from ..datasets.sample import Joined, hold_out
@@ -20,6 +20,7 @@ from ..errors import RtsegError, UsageError
 from ..export.checkpoint import bundle_from_checkpoint
 from ..export.figures import measure
 from ..labels import CAMVID
+from ..networks import CLASSIFIERS, NETWORKS
 from ..training.checkpoint import read_checkpoint
 from ..training.fit import Data, train
 from ..training.launch import world
@@ -63,13 +64,16 @@ def command(
         chosen = with_settings(RECIPES[recipe], settings)
     except UsageError as error:
         raise click.UsageError(str(error)) from error
+    for kind, name, known in (('dataset', chosen.dataset, DATASETS), ('network', chosen.network, NETWORKS)):
+        if name not in known and name not in CLASSIFIERS:
+            raise click.UsageError(f'unknown {kind} {name!r}; known: {", ".join(sorted(known))}')
     if image_root and pretrained:
         raise click.UsageError('--pretrained takes the place of --images; give one of them')
     if learns_images(chosen.stages()[0][1]) != bool(image_root or pretrained):
         needs = 'begins' if not (image_root or pretrained) else 'does not begin'
         raise click.UsageError(f'{recipe} {needs} with a pre-training: that is what --images and --pretrained are for')
-    if (out / 'bundle').exists() and not (out / 'last.pt').exists():
-        raise RtsegError(f'{out / "bundle"} is of a run whose checkpoint is gone; choose another folder')
+    if (out / 'bundle').exists() and not finished(out / 'last.pt', chosen):
+        raise RtsegError(f'{out / "bundle"} is not of this run, which has not ended; move it away')
     data, measured = _prepared(chosen, root)
     images = _images(image_root) if image_root else None
     first = world()['rank'] == 0
@@ -128,6 +132,11 @@ def _write_results(recipe: Recipe, checkpoint: Path, measured: Dict[str, Dataset
         write_class_table(bundle.card.origin['iou'], bundle.card.miou, out)
     figures = ', '.join(f'{k} {v:.4f}' for k, v in bundle.card.miou.items())
     console.print(f'{bundle.path}: mIoU {figures or "not measured, since all splits were trained on"}')
+
+
+def finished(checkpoint: Path, recipe: Recipe) -> bool:
+    """Whether a run has ended and left its last checkpoint."""
+    return checkpoint.exists() and bool(read_checkpoint(checkpoint)['epoch'] >= recipe.epochs)
 
 
 def _bundle(checkpoint: Path, out: Path) -> Bundle:

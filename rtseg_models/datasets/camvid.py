@@ -8,15 +8,15 @@ from pathlib import Path
 
 from ..errors import NotFound
 from ..labels import CAMVID
-from .sample import PairedFiles, list_images
+from .sample import PairedFiles, by_stem, list_images
 
 
 class CamVid(PairedFiles):
     """A split of CamVid (Brostow et al., 2009): 360x480 images, 11 classes, 11 unlabelled."""
 
     def __init__(self, root: Path, split: str) -> None:
-        images = {p.stem: p for p in list_images(root / split)}
+        images = by_stem(list_images(root / split))
         labels = root / f'{split}annot'
         if not labels.is_dir():
             raise NotFound(f'{labels}: no such folder; it should hold the label images of {root / split}')
-        super().__init__(CAMVID, images, {p.stem: p for p in list_images(labels)})
+        super().__init__(CAMVID, images, by_stem(list_images(labels)))

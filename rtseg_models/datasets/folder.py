@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import BundleError, NotFound
 from ..labels import UNLABELLED, ClassSet
-from .sample import PairedFiles, list_images
+from .sample import PairedFiles, by_stem, list_images
 
 CLASS_FILE = 'classes.json'
 
@@ -24,11 +24,11 @@ class Folder(PairedFiles):
 
     def __init__(self, root: Path, split: str) -> None:
         classes = read_class_file(root / CLASS_FILE)
-        images = {p.stem: p for p in list_images(root / split)}
+        images = by_stem(list_images(root / split))
         masks = root / f'{split}annot'
         if not masks.is_dir():
             raise NotFound(f'{masks}: no such folder; it should hold the masks of {root / split}')
-        super().__init__(classes, images, {p.stem: p for p in list_images(masks)})
+        super().__init__(classes, images, by_stem(list_images(masks)))
 
 
 def read_class_file(path: Path) -> ClassSet:

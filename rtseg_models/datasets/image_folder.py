@@ -17,7 +17,10 @@ from .sample import Sample, list_images, read_rgb
 
 
 class ImageFolder:
-    """A split of a folder of classified images; a sample's label is its class () int64, not an image."""
+    """A split of a folder of classified images; a sample's label is its class () int64, not an image.
+
+    ``faults`` names the classes without images.
+    """
 
     def __init__(self, root: Path, split: str) -> None:
         folder = root / split
@@ -26,8 +29,12 @@ class ImageFolder:
             raise NotFound(f'{folder}: {len(names)} folders of classes in it; at least 2 are needed')
         self.class_set = ClassSet(root.resolve().name, tuple(names), ((0, 0, 0),) * len(names), UNLABELLED)
         self.images: List[Tuple[Path, int]] = []
+        self.faults: List[str] = []
         for number, name in enumerate(names):
-            self.images += [(path, number) for path in list_images(folder / name)]
+            try:
+                self.images += [(path, number) for path in list_images(folder / name)]
+            except NotFound as error:
+                self.faults.append(str(error))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -48,6 +55,7 @@ def open_images(root: Path, splits: Sequence[str] = ('train', 'val')) -> Dict[st
     for split in splits:
         try:
             opened[split] = ImageFolder(root, split)
+            faults += opened[split].faults
         except RtsegError as error:
             faults.append(str(error))
     if len({data.class_set.names for data in opened.values()}) > 1:

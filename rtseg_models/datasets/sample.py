@@ -125,6 +125,15 @@ def _read(path: Path, flags: int) -> np.ndarray:
     return image
 
 
+def by_stem(images: Sequence[Path]) -> Dict[str, Path]:
+    """Files by name without suffix; BundleError lists those that share one."""
+    found: Dict[str, Path] = {}
+    twins = [f'{path} beside {found[path.stem].name}' for path in images if found.setdefault(path.stem, path) != path]
+    if twins:
+        raise BundleError(f'files that differ in their suffix alone: {", ".join(twins)}')
+    return found
+
+
 def list_images(folder: Path) -> List[Path]:
     """Image files of a folder in name order; NotFound where the folder is missing or holds none."""
     if not folder.is_dir():

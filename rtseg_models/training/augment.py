@@ -147,7 +147,7 @@ def _recolour(x: Tensor, views: Sequence[View]) -> Tensor:
         x = enhance.adjust_gamma(x.clamp(0.0, 1.0), per_view([v.gamma for v in views]))
     blurred = [i for i, v in enumerate(views) if v.blur_sigma > 0]
     if blurred:
-        sigma = per_view([views[i].blur_sigma for i in blurred])[:, None].expand(-1, 2)
+        sigma = torch.tensor([views[i].blur_sigma for i in blurred])[:, None].expand(-1, 2)  # kornia looks at it here
         place = torch.tensor(blurred).to(x.device, non_blocking=True)
         x = x.index_copy(0, place, kornia.filters.gaussian_blur2d(x[place], BLUR_KERNEL, sigma))
     if any(v.noise_sigma > 0 for v in views):

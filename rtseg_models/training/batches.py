@@ -38,21 +38,34 @@ class Batch(NamedTuple):
 
 
 class Frames:
-    """Samples as tensors: all held on ``device`` where they fit in memory, else read when they are asked for."""
+    """Samples as tensors: all held on ``device`` or on the host where they fit, else read when they are asked for."""
 
     def __init__(self, samples: Sequence[Sample] | Dataset, device: torch.device) -> None:
         self.samples = samples
         self.held: List[Tuple[Tensor, Tensor]] = []
-        count = len(samples)
-        if count and count * (samples[0].rgb.nbytes + samples[0].label.nbytes) <= memory_limit(device):
-            with ThreadPoolExecutor(READERS) as pool:
-                self.held = [(r.to(device), i.to(device)) for r, i in pool.map(self._read, range(count))]
+        for place in dict.fromkeys((device, torch.device('cpu'))):
+            if len(samples) and not self.held:
+                self.held = self._hold(place)
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Tuple[Tensor, Tensor]:
         return self.held[index] if self.held else self._read(index)
+
+    def _hold(self, device: torch.device) -> List[Tuple[Tensor, Tensor]]:
+        """All samples on ``device``; none where they need more than may be had."""
+        count, limit, used = len(self.samples), memory_limit(device), 0
+        if count * (self.samples[0].rgb.nbytes + self.samples[0].label.nbytes) > limit:
+            return []
+        held = []
+        with ThreadPoolExecutor(READERS) as pool:
+            for rgb, label in pool.map(self._read, range(count)):
+                used += rgb.nbytes + label.nbytes  # sizes may differ
+                if used > limit:
+                    return []
+                held.append((rgb.to(device), label.to(device)))
+        return held
 
     def _read(self, index: int) -> Tuple[Tensor, Tensor]:
         _, rgb, label = self.samples[index]

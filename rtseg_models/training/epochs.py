@@ -8,7 +8,7 @@ import io
 import os
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Union
+from typing import Any, Callable, Dict, List, Union
 
 import lightning
 import numpy as np
@@ -16,9 +16,9 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from ..errors import RtsegError
+from ..errors import ConfigurationError, RtsegError
 from .batches import Frames
-from .module import TrainingModule
+from .module import NonFiniteLoss, TrainingModule
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -59,6 +59,16 @@ class EpochEnd(Checkpoint):
         self.checkpoint, self.val, self.log_line = checkpoint, val, log
         self.started = 0.0
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """ConfigurationError where processes begin at different places, as where each has its own output folder."""
+        places: List[Any] = [None] * trainer.world_size
+        if trainer.world_size > 1:
+            torch.distributed.all_gather_object(places, (self.checkpoint.parent.name, trainer.current_epoch))
+        if len(set(places)) > 1:
+            raise ConfigurationError(
+                f'the processes begin at {places} (stage, epochs done); the output folder must be one that all share'
+            )
+
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         assert isinstance(pl_module, TrainingModule)
         self.started = time.perf_counter()
@@ -84,6 +94,17 @@ class EpochEnd(Checkpoint):
                 trainer.logger.log_metrics(figures, trainer.global_step)
         module.minutes += (time.perf_counter() - self.started) / 60
         module.history.append(entry)
+        check_weights(module)
         trainer.save_checkpoint(self.checkpoint)
         if trainer.is_global_zero:
             self.log_line(line)
+
+
+def check_weights(module: TrainingModule) -> None:
+    """NonFiniteLoss where the squares of the weights and statistics have no finite sum: the last step wrecked them."""
+    tensors = [t.detach() for t in module.network.state_dict().values() if t.is_floating_point()]
+    if not torch.stack([t.float().square().sum() for t in tensors]).sum().isfinite():
+        raise NonFiniteLoss(
+            f'the weights left the numbers in epoch {module.current_epoch + 1}, learning rate {module.lr:.2e}; the '
+            'checkpoint of the epoch before is kept: lower lr, then --resume'
+        )

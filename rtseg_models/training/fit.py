@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
 from ..datasets.sample import Dataset, Sample
@@ -64,7 +66,8 @@ def train(
     A pre-training learns from ``images``, or ``pretrained`` (see ``load_pretrained``) takes its place;
     ConfigurationError where there is neither. ``start_from`` is a checkpoint whose averaged weights the first stage
     begins with. ``resume`` goes on after the last finished epoch; without it, RtsegError where the folder holds a
-    checkpoint. NonFiniteLoss keeps the last checkpoint.
+    checkpoint. NonFiniteLoss keeps the last checkpoint; SIGTERM ends the run after the epoch, with exit status 143.
+    The processes of several machines need ``out`` to be one folder that they share.
     """
     stages = recipe.stages()
     handovers = [*(stage.handover for stage in recipe.before), '']
@@ -77,7 +80,10 @@ def train(
     there = [out / name / 'last.pt' for name, _ in stages if (out / name / 'last.pt').exists()]
     if there and not resume:
         raise RtsegError(f'{there[0]} exists already; resume the run or choose another folder')
-    out.mkdir(parents=True, exist_ok=True)
+    _check_plan(stages, handovers)
+    for name, stage in stages:
+        if (out / name / 'last.pt').exists():
+            _check_same_run(stage, out / name / 'last.pt')
     _log_plan(recipe, training_device(), log)
     sources: Optional[Sources] = None
     for (name, stage), handover in zip(stages, handovers):
@@ -125,7 +131,6 @@ def _train_stage(
     callbacks: Sequence[lightning.Callback],
 ) -> None:
     place, classes = world(), sources.data.train.class_set
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     network = build_network(recipe.network, len(classes), aux=True, **recipe.network_args)
     lineage: List[str] = []
@@ -148,21 +153,34 @@ def _train_stage(
     else:
         weights = class_weights(sources.data.counts, recipe.class_weight_c)
         module = SegmentationModule(network.train(), recipe, classes, weights, batches, told)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     trainer = _trainer(recipe, checkpoint.parent, [EpochEnd(checkpoint, sources.val, log), *callbacks])
     resumed = checkpoint if checkpoint.exists() else None
     if resumed is not None:
-        _check_same_run(recipe, resumed)
         log(f'resumed after epoch {read_checkpoint(resumed)["epoch"]}')
     with warnings.catch_warnings():
         # Lightning advises worker processes and a logging interval; neither fits samples that are held in memory.
         warnings.filterwarnings('ignore', module='lightning')
-        trainer.fit(module, train_dataloaders=batches, ckpt_path=resumed)
+        try:
+            trainer.fit(module, train_dataloaders=batches, ckpt_path=resumed)
+        except SIGTERMException as error:  # which Lightning raises when the epoch is done, without an exit status
+            log(f'ended by SIGTERM; go on from {checkpoint} with --resume')
+            raise SystemExit(128 + signal.SIGTERM) from error
+        except ValueError as error:
+            if 'more than 1 value per channel' not in str(error):
+                raise
+            raise ConfigurationError(
+                f'{recipe.network} pools to a single pixel, whose batch norm needs two images or more in a forward '
+                f'pass; batch {recipe.batch} over {place["size"]} processes x {recipe.accumulate} passes gives one'
+            ) from error
 
 
 def _trainer(recipe: Recipe, folder: Path, callbacks: Sequence[lightning.Callback]) -> lightning.Trainer:
     place, gpu = world(), torch.cuda.is_available()
     for part in ('lightning.pytorch', 'lightning.fabric'):  # their lines on devices and versions say nothing new
         logging.getLogger(part).setLevel(logging.WARNING)
+    # TF32 would round fp32 to 10 bits: of ERFNet's gradient at the beginning, a cosine of 0.74 would be left.
+    torch.backends.cudnn.allow_tf32 = recipe.precision != 'fp32'
     trainer = lightning.Trainer(
         accelerator='gpu' if gpu else 'cpu',
         devices=place['local_size'],
@@ -182,6 +200,18 @@ def _trainer(recipe: Recipe, folder: Path, callbacks: Sequence[lightning.Callbac
         benchmark=gpu,  # inputs keep their size: let cuDNN choose by measuring
     )
     return trainer
+
+
+def _check_plan(stages: Sequence[Tuple[str, Recipe]], handovers: Sequence[str]) -> None:
+    """ConfigurationError, before anything is trained, where stages do not fit each other or this machine."""
+    for (_, before), handover, (_, after) in zip(stages, handovers, stages[1:]):
+        wide, thin = ({k: v for k, v in s.network_args.items() if k != 'width'} for s in (before, after))
+        if handover == 'prune' and (before.network, wide) != (after.network, thin):
+            raise ConfigurationError(
+                f'pruning keeps all but the width: {before.network} {wide} cannot become {after.network} {thin}'
+            )
+    if training_device().type == 'cpu' and any(stage.precision == 'fp16' for _, stage in stages):
+        raise ConfigurationError('precision fp16 needs a GPU; on a CPU choose bf16 or fp32')
 
 
 def _log_plan(recipe: Recipe, device: torch.device, log: Callable[[str], None]) -> None:

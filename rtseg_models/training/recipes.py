@@ -136,7 +136,8 @@ DABNET = Recipe(
     name='dabnet-cityscapes',
     network='dabnet',
     dataset='cityscapes',
-    source="DABNet, section 4.1; crop, OHEM and warm-up from the authors' code",
+    source="DABNet, section 4.1; crop as in the authors' code (chosen after it: OHEM without class weights, warm-up "
+    'from 0 instead of lr / 3)',
     input_size=CITYSCAPES_SIZE,
     crop=HALF_SIZE,
     scales=(0.75, 1.0, 1.25, 1.5, 1.75, 2.0),
@@ -153,7 +154,8 @@ ENET = Recipe(
     name='enet-cityscapes',
     network='enet',
     dataset='cityscapes',
-    source='ENet, section 4: Adam, 5e-4, weight decay 2e-4, class weights with c = 1.02 (chosen: epochs, augmentation)',
+    source='ENet, section 4: Adam, 5e-4, weight decay 2e-4, class weights with c = 1.02 (chosen: epochs, augmentation, '
+    'poly schedule, encoder and decoder trained in one)',
     input_size=HALF_SIZE,
     crop=HALF_SIZE,
     epochs=300,

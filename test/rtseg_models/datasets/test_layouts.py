@@ -90,6 +90,13 @@ def test_opening_lists_files_without_a_partner(tmp_path: Path) -> None:
         open_dataset('camvid', root, 'train')
 
 
+def test_images_that_differ_in_their_suffix_alone_are_a_fault(tmp_path: Path) -> None:
+    root = camvid(tmp_path)
+    (root / 'train' / 'train2.jpg').write_bytes((root / 'train' / 'train2.png').read_bytes())
+    with pytest.raises(BundleError, match=r'train2\.png beside train2\.jpg'):
+        open_dataset('camvid', root, 'train')
+
+
 def test_label_images_have_one_channel(tmp_path: Path) -> None:
     put(tmp_path / 'colour.png', np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(BundleError, match='one 8-bit channel'):

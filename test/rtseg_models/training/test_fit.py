@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import signal
 import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, List
 
 import lightning
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -19,10 +22,12 @@ from rendered import SIZE, TINY, write_street
 
 from rtseg_models.cli.train_command import command
 from rtseg_models.datasets import open_checked
+from rtseg_models.datasets.sample import Sample
 from rtseg_models.errors import BundleError, ConfigurationError, NotFound, RtsegError
 from rtseg_models.export.checkpoint import bundle_from_checkpoint
 from rtseg_models.labels import CAMVID
 from rtseg_models.networks import build_network
+from rtseg_models.training import batches
 from rtseg_models.training.checkpoint import read_checkpoint
 from rtseg_models.training.epochs import AtomicCheckpoints
 from rtseg_models.training.fit import Data, train
@@ -114,8 +119,9 @@ def test_refuses_a_folder_in_use_and_other_settings(data: Data, tmp_path: Path) 
     before = (tmp_path / 'last.pt').read_bytes()
     with pytest.raises(RtsegError, match=r'last\.pt exists already; resume the run or choose another folder'):
         train(ONE, data, tmp_path)
-    with pytest.raises(ConfigurationError, match='batch was 4, is 2'):
-        train(replace(ONE, batch=2, epochs=2), data, tmp_path, resume=True)
+    for other in (replace(ONE, batch=2, epochs=2), replace(ONE, batch=2)):
+        with pytest.raises(ConfigurationError, match='batch was 4, is 2'):
+            train(other, data, tmp_path, resume=True)
     assert (tmp_path / 'last.pt').read_bytes() == before
 
 
@@ -125,14 +131,61 @@ def test_a_batch_that_cannot_be_spread(data: Data, tmp_path: Path) -> None:
 
 
 def test_non_finite_loss_tells_step_and_rate_and_keeps_the_checkpoint(data: Data, tmp_path: Path) -> None:
-    lines: List[str] = []
     wild = replace(TINY, epochs=4, lr=1e35, precision='fp32', ema=0.0)
-    with pytest.raises(NonFiniteLoss, match=r'loss (nan|inf) at step \d+ \(epoch \d\), learning rate \d\.\d\de\+3[45]'):
-        train(wild, data, tmp_path / 'wild', log=lines.append)
     with pytest.raises(NonFiniteLoss, match=r'at step 1 \(epoch 1\)'):  # told exactly, though found at the epoch's end
         train(replace(wild, batch=2), data, tmp_path / 'wilder')
-    finished = [line for line in lines if line.startswith('epoch')]
-    assert (tmp_path / 'wild' / 'last.pt').exists() == bool(finished)
+    assert not (tmp_path / 'wilder' / 'last.pt').exists()
+
+
+class LastStepWrecksTheWeights(lightning.Callback):
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any) -> None:
+        if trainer.current_epoch == 1:
+            with torch.no_grad():
+                next(pl_module.network.parameters()).mul_(1e30)
+
+
+def test_wrecked_weights_do_not_replace_the_checkpoint(data: Data, tmp_path: Path) -> None:
+    twice = replace(ONE, epochs=2)
+    with pytest.raises(NonFiniteLoss, match=r'weights left the numbers in epoch 2, learning rate .*lower lr'):
+        train(twice, data, tmp_path, callbacks=[LastStepWrecksTheWeights()])
+    assert read_checkpoint(tmp_path / 'last.pt')['epoch'] == 1
+    assert read_checkpoint(train(twice, data, tmp_path, resume=True))['epoch'] == 2
+
+
+class Terminated(lightning.Callback):
+    def on_train_batch_start(self, *args: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_sigterm_ends_after_the_epoch_with_its_own_status(data: Data, tmp_path: Path) -> None:
+    lines: List[str] = []
+    with pytest.raises(SystemExit) as ended:
+        train(replace(ONE, epochs=2), data, tmp_path, log=lines.append, callbacks=[Terminated()])
+    assert ended.value.code == 143 and lines[-1].startswith('ended by SIGTERM; go on from')
+    assert read_checkpoint(train(replace(ONE, epochs=2), data, tmp_path, resume=True))['epoch'] == 2
+
+
+def test_plans_that_do_not_fit_are_refused_before_anything_is_trained(data: Data, tmp_path: Path) -> None:
+    wide = Stage('wide', {'network_args': {'width': 0.5}}, 'prune')
+    pruned = replace(ONE, network='contextnet', network_args={'width': 0.25, 'context_scale': 2}, before=(wide,))
+    with pytest.raises(ConfigurationError, match='pruning keeps all but the width'):
+        train(pruned, data, tmp_path / 'pruned')
+    with pytest.raises(ConfigurationError, match='fp16 needs a GPU'):
+        train(replace(ONE, precision='fp16'), data, tmp_path / 'fp16')
+    with pytest.raises(NotFound, match='no such checkpoint'):
+        train(ONE, data, tmp_path / 'start', start_from=tmp_path / 'none.pt')
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ConfigurationError, match='two images or more in a forward pass'):
+        train(replace(ONE, network='fast_scnn', batch=1), data, tmp_path / 'one')
+
+
+def test_frames_of_many_sizes_are_held_by_what_they_weigh(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = (Sample('', np.zeros((n, n, 3), np.uint8), np.zeros((n, n), np.uint8)) for n in (10, 100))
+    monkeypatch.setattr(batches, 'MEMORY_LIMIT', 50_000)
+    cpu = torch.device('cpu')
+    assert len(batches.Frames([small, large], cpu).held) == 2
+    mixed = batches.Frames([small, large, large], cpu)
+    assert not mixed.held and mixed[2][0].shape == (3, 100, 100)
 
 
 def test_full_disk_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
@@ -192,6 +245,12 @@ def test_a_wrong_setting_is_a_usage_error(tmp_path: Path) -> None:
     arguments = ['fast_scnn-camvid', '--root', str(tmp_path), '--out', str(tmp_path / 'out'), '--set', 'epoch=3']
     result = CliRunner().invoke(command, arguments)
     assert result.exit_code == 2 and 'epochs' in result.output
+    for setting, known in (('dataset=camvit', 'cityscapes_coarse'), ('network=fast_scn', 'fast_scnn')):
+        result = CliRunner().invoke(command, [*arguments[:-1], setting])
+        assert result.exit_code == 2 and known in result.output
+    (tmp_path / 'out' / 'bundle').mkdir(parents=True)
+    result = CliRunner().invoke(command, arguments[:-2])
+    assert isinstance(result.exception, RtsegError) and 'bundle is not of this run' in str(result.exception)
 
 
 def test_the_command_leaves_all_results(root: Path, tmp_path: Path) -> None:

@@ -167,13 +167,21 @@ def test_every_fault_of_the_images_is_listed(image_root: Path, tmp_path: Path) -
     whole = (image_root / 'train' / 'sky' / '0.png').read_bytes()
     for place in ('train/road', 'train/sky', 'val/road'):
         (tmp_path / place).mkdir(parents=True)
+    (tmp_path / 'train' / 'bare').mkdir()
     (tmp_path / 'train' / 'road' / 'cut.png').write_bytes(whole[:-12])
     (tmp_path / 'train' / 'sky' / 'empty.jpg').write_bytes(b'')
     with pytest.raises(BundleError) as refused:
         open_images(tmp_path)
     message = str(refused.value)
-    for fault in ('3 faults', 'cut.png: a truncated PNG', 'empty.jpg: not an image', 'val: 1 folders of classes in it'):
+    for fault in (
+        '4 faults',
+        'bare: no images in it',
+        'cut.png: a truncated PNG',
+        'empty.jpg: not an image',
+        'val: 1 folders of classes in it',
+    ):
         assert fault in message
+    (tmp_path / 'train' / 'bare').rmdir()
     (tmp_path / 'val' / 'tree').mkdir()
     for place in ('val/road', 'val/tree'):
         (tmp_path / place / 'whole.png').write_bytes(whole)

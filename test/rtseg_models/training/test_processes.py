@@ -70,17 +70,31 @@ def test_any_spreading_of_a_step_gives_its_gradients(
         assert float((spread[name] - gradient).norm()) <= 1e-5 * scale, name
 
 
-def test_a_killed_run_resumes_to_the_same_bits(street: Path, tmp_path: Path) -> None:
-    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
-    run([str(WORKER), 'run', str(street), str(whole), '3'])
-    command = [sys.executable, str(WORKER), 'run', str(street), str(killed), '3']
+def killed_in_its_second_epoch(street: Path, out: Path) -> None:
+    """A run of three epochs into ``out``."""
+    command = [sys.executable, str(WORKER), 'run', str(street), str(out), '3']
     with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith('epoch 1/3'):
                 process.send_signal(signal.SIGKILL)
                 break
-    assert read_checkpoint(killed / 'last.pt')['epoch'] < 3, 'the kill came too late to prove anything'
+    assert read_checkpoint(out / 'last.pt')['epoch'] < 3, 'the kill came too late to prove anything'
+
+
+def test_processes_that_share_no_folder_are_stopped(street: Path, tmp_path: Path) -> None:
+    (tmp_path / 'rank1').mkdir()
+    killed_in_its_second_epoch(street, tmp_path / 'rank0')
+    command = [sys.executable, *TORCHRUN, str(WORKER), 'apart', str(street), str(tmp_path), '3']
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode != 0
+    assert 'the output folder must be one that all share' in done.stderr, done.stderr[-3000:]
+
+
+def test_a_killed_run_resumes_to_the_same_bits(street: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+    run([str(WORKER), 'run', str(street), str(whole), '3'])
+    killed_in_its_second_epoch(street, killed)
     run([str(WORKER), 'run', str(street), str(killed), '3'])
     first = torch.load(whole / 'last.pt', weights_only=True)
     second = torch.load(killed / 'last.pt', weights_only=True)

@@ -4,7 +4,7 @@
 
 'gradients' takes one step, in PASSES forward passes, with batch norm on running statistics and no random change, and
 saves the gradients;
-'run' trains the tiny recipe, resuming where it can.
+'run' trains the tiny recipe, resuming where it can; with 'apart' each process has an output folder of its own.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ def main() -> None:
         recipe = replace(PLAIN, epochs=1, batch=8, accumulate=int(sys.argv[4]))
         train(recipe, data, out / 'run', callbacks=[KeepGradients(out / 'gradients.pt')])
     else:
+        if what == 'apart':
+            out /= f'rank{world()["rank"]}'
         train(replace(TINY, epochs=int(sys.argv[4])), data, out, resume=True, log=lambda line: print(line, flush=True))
 
 
