@@ -70,15 +70,22 @@ def frames(inputs: Tuple[Path, ...]) -> Iterator[Tuple[str, np.ndarray]]:
 
 
 def video_frames(path: Path) -> Iterator[np.ndarray]:
-    """The frames of a video as rgb (H,W,3); BundleError where it cannot be read."""
+    """The frames of a video as rgb (H,W,3); BundleError where it cannot be read, or is cut (after its last frame).
+
+    Containers state how many frames they hold, some of them one or two too many.
+    """
     capture = cv2.VideoCapture(str(path))
+    stated, read = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0
     try:
         ok, bgr = capture.read()
         if not ok:
             raise BundleError(f'{path}: not an image or video that can be decoded')
         while ok:
+            read += 1
             yield np.ascontiguousarray(bgr[:, :, ::-1])
             ok, bgr = capture.read()
+        if read < stated - max(2, stated // 100):
+            raise BundleError(f'{path}: cut short or damaged: {read} of {stated} frames could be read')
     finally:
         capture.release()
 

@@ -30,7 +30,8 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
     quarter = {'input_size': QUARTER, 'crop': QUARTER, 'label_scale': 2.0, 'scale': (0.75, 1.75), 'epochs': 38}
     crops = {**SMALL, 'scale': (0.4, 1.5), 'lr': 5e-4, 'warmup_steps': 50, 'epochs': 28}
     crops.update(input_size=(360, 480), label_scale=1.0)
-    whole = {'input_size': HALF, 'crop': HALF, 'label_scale': 1.5, 'scale': (0.8, 1.5)}
+    whole = {'input_size': HALF, 'crop': HALF, 'label_scale': 1.5, 'scale': (0.8, 1.5), 'batch': 8}
+    larger = {'crop': (288, 352), 'scale': (0.7, 1.5), 'warmup_steps': 20, 'ema': 0.995}
     dropout = {'network_args': {'residual_gain': 0.0}, 'lr': 2e-3, 'epochs': 26}
     no_dropout = {'network_args': {'residual_gain': 0.0, 'dropout': (0.0, 0.0)}}
     small = {**SMALL, 'batch': 4, 'lr': 1e-3, 'warmup_steps': 50, 'ema': 0.998, 'epochs': 80}
@@ -42,25 +43,29 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
             'farsee_net-camvid',
             Stage('quarter', {**quarter, 'lr': 1e-3, 'warmup_steps': 100, 'ema': 0.998}, 'weights'),
             Stage('crops', {**crops, 'ema': 0.998}, 'weights'),
-            **whole,
-            batch=8,
-            lr=3e-4,
-            warmup_steps=20,
-            ema=0.99,
-            epochs=6,
+            Stage('gently', {**whole, 'lr': 3e-4, 'warmup_steps': 20, 'ema': 0.99, 'epochs': 6}, 'weights'),
+            **{**whole, 'scale': (0.8, 1.6)},
+            lr=6e-4,
+            warmup_steps=50,
+            ema=0.995,
+            epochs=24,
         ),
         short(
             'erfnet-camvid',
             Stage('dropout', {**small, **dropout}, 'weights'),
             Stage('small', small, 'weights'),
             **no_dropout,
-            crop=(288, 352),
-            scale=(0.7, 1.5),
+            **larger,
             batch=4,
             lr=4e-4,
-            warmup_steps=20,
-            ema=0.995,
             epochs=12,
         ),
-        short('dabnet-camvid', **SMALL, epochs=48),
+        short(
+            'dabnet-camvid',
+            Stage('small', {**SMALL, 'lr': 1e-3, 'warmup_steps': 100, 'ema': 0.998, 'epochs': 48}, 'weights'),
+            **larger,
+            batch=8,
+            lr=6e-4,
+            epochs=14,
+        ),
     ]

@@ -99,6 +99,21 @@ def test_evaluate_equals_a_count_by_hand(camvid: Path, tiny_bundle: Bundle, tmp_
     assert set(figures['iou']) == set(tiny_bundle.card.class_names)
 
 
+def test_predict_tells_of_a_video_that_is_cut_short(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    video = tmp_path / 'drive.avi'
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*'MJPG'), 10, (96, 64))
+    for seed in range(40):
+        writer.write(np.random.default_rng(seed).integers(0, 256, (64, 96, 3), np.uint8))
+    writer.release()
+    whole = rtseg('predict', video, '--model', tiny_bundle.path, '--out', tmp_path / 'whole')
+    assert whole.returncode == 0 and '40 frames' in whole.stdout, whole.stderr
+    content = video.read_bytes()
+    video.write_bytes(content[: len(content) // 2])
+    done = rtseg('predict', video, '--model', tiny_bundle.path, '--out', tmp_path / 'cut')
+    assert done.returncode == 65 and 'of 40 frames could be read' in done.stderr, done.stderr
+    assert len(list((tmp_path / 'cut' / 'labels' / 'drive').iterdir())) >= 10
+
+
 def test_verify_runs_the_golden_sample_everywhere(tiny_bundle: Bundle) -> None:
     done = rtseg('verify', tiny_bundle.path, '--json', '-')
     assert done.returncode == 0, done.stderr
