@@ -21,7 +21,7 @@ from .recipe import Recipe
 MEMORY_LIMIT = 6 << 30  # bytes; a larger dataset is read from disk in every epoch
 GPU_SHARE = 1 / 3  # of a GPU's free memory may hold the dataset
 READERS = max(2, os.cpu_count() or 1)  # threads that prepare batches
-AHEAD = 4  # steps prepared ahead
+AHEAD = READERS + 2  # steps prepared ahead, each by one reader
 
 
 class Batch(NamedTuple):
