@@ -54,7 +54,8 @@ CONTEXTNET = Recipe(
     name='contextnet-cityscapes',
     network='contextnet',
     dataset='cityscapes',
-    source='ContextNet, sections 3.1 and 3.2.2 (chosen: batch 16, crop, weight decay 4e-5, epochs after each pruning)',
+    source='ContextNet, sections 3.1 and 3.2.2 (chosen: batch 16, crop, weight decay 4e-5, epochs after each pruning; '
+    "PyTorch's RMSprop adds epsilon to the root, TensorFlow's inside it)",
     before=(
         Stage('width_2', {'network_args': {'width': 2.0}}, 'prune'),
         Stage('width_1.5', {'network_args': {'width': 1.5}, 'epochs': 250}, 'prune'),
