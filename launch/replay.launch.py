@@ -10,6 +10,7 @@ from typing import Any, List
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, OpaqueFunction, Shutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
+from launch_ros.substitutions import FindPackagePrefix
 
 from launch import LaunchContext, LaunchDescription
 
@@ -36,6 +37,8 @@ def generate_launch_description() -> LaunchDescription:
 
 def play(context: LaunchContext) -> List[Any]:
     """The bag, by its clock; when it ends, everything does."""
+    if LaunchConfiguration('rviz', default='false').perform(context) == 'true':  # as in segment.launch.py
+        FindPackagePrefix('rviz2').perform(context)
     bag, rate, delay = (LaunchConfiguration(name).perform(context) for name in ('bag', 'bag_rate', 'delay'))
     command = ['ros2', 'bag', 'play', bag, '--clock', '--rate', rate, '--delay', delay]
     return [ExecuteProcess(cmd=command, output='screen', on_exit=Shutdown())]

@@ -41,7 +41,8 @@ class Argument(Recorded):
 
 class Configuration(Recorded):
     def perform(self, context):
-        return context.launch_configurations[self.args[0]]
+        given = context.launch_configurations
+        return given.get(self.args[0], self.options['default']) if 'default' in self.options else given[self.args[0]]
 
 
 class Prefix(Recorded):
@@ -182,6 +183,11 @@ def test_nothing_starts_where_rviz_is_asked_for_and_missing(monkeypatch):
     assert node_of(started())
     with pytest.raises(LookupError, match='rviz2'):
         started(rviz='true')
+    play = load(ROOT / 'launch' / 'replay.launch.py').play
+    values = {'bag': 'drive', 'bag_rate': '1.0', 'delay': '5.0'}
+    assert len(play(SimpleNamespace(launch_configurations=values))) == 1
+    with pytest.raises(LookupError, match='rviz2'):
+        play(SimpleNamespace(launch_configurations={**values, 'rviz': 'true'}))
 
 
 @pytest.mark.usefixtures('stand_ins')
