@@ -24,9 +24,11 @@ demo: $(VENV)/.runtime ## Camera, node and recorder over real DDS: SOURCE= MODEL
 test: $(VENV)/.develop ## The short tests (below 15 minutes on 2 cores)
 	@$(BIN)/python -m pytest -m 'not long' $(ARGS)
 
+test-long: SHELL := bash
+test-long: .SHELLFLAGS := -o pipefail -c
 test-long: $(VENV)/.develop ## Soak, thousands of cycles and frames, paper sizes; log in docs/verification/
 	@mkdir -p docs/verification
-	@set -o pipefail 2>/dev/null; $(BIN)/python -m pytest -m long --timeout 3600 -v --no-header $(ARGS) \
+	@$(BIN)/python -m pytest -m long --timeout 3600 -v --no-header $(ARGS) \
 		| tee docs/verification/test-long-$$(date -u +%Y-%m-%d).log
 
 lint: $(VENV)/.develop ## Style

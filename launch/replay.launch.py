@@ -7,10 +7,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, List
 
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, OpaqueFunction, Shutdown
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    SetLaunchConfiguration,
+    Shutdown,
+)
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
-from launch_ros.substitutions import FindPackagePrefix
 
 from launch import LaunchContext, LaunchDescription
 
@@ -25,21 +31,21 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument('bag_rate', default_value='1.0', description='Speed of the bag, as a factor.'),
             DeclareLaunchArgument('delay', default_value='5.0', description='Seconds for the node to load.'),
             DeclareLaunchArgument('record', default_value='', description='Folder for a bag of the masks.'),
-            OpaqueFunction(function=play),  # first, since the include's arguments stay set after it
+            SetLaunchConfiguration('played', LaunchConfiguration('bag')),  # since the include's arguments stay set
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(SEGMENT)),
                 launch_arguments={'use_sim_time': 'true', 'bag': ''}.items(),
             ),
-            OpaqueFunction(function=record),  # last, since segment.launch.py declares what it reads
+            # Last: segment.launch.py declares what is read here, and refuses what it cannot do before anything starts.
+            OpaqueFunction(function=record),
+            OpaqueFunction(function=play),
         ]
     )
 
 
 def play(context: LaunchContext) -> List[Any]:
     """The bag, by its clock; when it ends, everything does."""
-    if LaunchConfiguration('rviz', default='false').perform(context) == 'true':  # as in segment.launch.py
-        FindPackagePrefix('rviz2').perform(context)
-    bag, rate, delay = (LaunchConfiguration(name).perform(context) for name in ('bag', 'bag_rate', 'delay'))
+    bag, rate, delay = (LaunchConfiguration(name).perform(context) for name in ('played', 'bag_rate', 'delay'))
     command = ['ros2', 'bag', 'play', bag, '--clock', '--rate', rate, '--delay', delay]
     return [ExecuteProcess(cmd=command, output='screen', on_exit=Shutdown())]
 

@@ -9,6 +9,8 @@ several. Several models get a folder each, and a comparison.
 
 from __future__ import annotations
 
+import itertools
+import json
 import signal
 import sys
 import threading
@@ -83,7 +85,9 @@ def main(
             click.echo(compare_runs(compare[0], compare[1], out))
             return
         jobs = plan(bags, topics, models, out, **options)
-        if not resume:
+        if resume:
+            refuse_others(jobs)
+        else:
             refuse_existing(out)
         out.mkdir(parents=True, exist_ok=True)
         sys.exit(replay(jobs, out, ray_address))
@@ -104,6 +108,25 @@ def refuse_existing(out: Path) -> None:
     """UsageError where the output folder holds something."""
     if out.exists() and any(out.iterdir()):
         raise UsageError(f'{out}: exists already and is not overwritten; go on with --resume or name another --out')
+
+
+def refuse_others(jobs: Dict[str, List[Job]]) -> None:
+    """UsageError where a folder to go on with holds the report of other bags, or of no replay."""
+    for todo in jobs.values():
+        folder = Path(todo[0].out).parent if len(todo) > 1 else Path(todo[0].out)
+        report = folder / 'report.json'
+        try:
+            known = json.loads(report.read_text(encoding='utf-8'))['source']['bag_paths'] if report.exists() else []
+        except (ValueError, KeyError, TypeError):
+            raise UsageError(f'{report} is of no replay and is not overwritten; name another --out') from None
+        bags = {str(Path(job.bag).resolve()) for job in todo}
+        others = [bag for bag in known if str(Path(bag).resolve()) not in bags]
+        if len(todo) > 1 and (folder / JOURNAL).exists():
+            others.append('a single bag')
+        if others:
+            raise UsageError(
+                f'{folder} holds a replay of {", ".join(others)} and is not overwritten; name another --out'
+            )
 
 
 def plan(
@@ -165,7 +188,12 @@ def plan(
 
 def _told_apart(names: Sequence[str]) -> List[str]:
     """The names, equal ones with a number behind."""
-    return [n if names.count(n) == 1 else f'{n}-{names[: i + 1].count(n)}' for i, n in enumerate(names)]
+    found: List[str] = []
+    for name in names:
+        numbered = (f'{name}-{i}' for i in itertools.count(1))
+        free = (n for n in numbered if n not in found and n not in names)
+        found.append(name if names.count(name) == 1 else next(free))
+    return found
 
 
 def replay(jobs: Dict[str, List[Job]], out: Path, ray_address: Optional[str]) -> int:
@@ -216,6 +244,8 @@ def _run(
                 try:
                     rate = rate or (None if begun else rate_without_replay(job, pipelines))
                     results.append(run_job(job, pipelines, follower))
+                    if follower.wants_stop() and job is not jobs[-1]:  # the signal came after its last frame
+                        raise Interrupted(f'interrupted behind {job.name}; go on with --resume')
                 except RtsegError as error:
                     if len(jobs) == 1:
                         raise

@@ -145,6 +145,8 @@ class TopicTruth:
         self._ahead: OrderedDict[int, Tuple[int, Union[bytes, str]]] = OrderedDict()
 
     def find(self, record: ImageRecord) -> np.ndarray:
+        if record.stamp_ns == 0:
+            raise NoTruth('the image has no stamp to find a label by')
         waiting = self._ahead.pop(record.stamp_ns, None)
         if waiting is not None:
             return self._unpack(waiting[1], record)

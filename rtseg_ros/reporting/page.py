@@ -241,6 +241,7 @@ def facts(summary: RunSummary) -> str:
     """Tables of what ran where, on what."""
     digests = {f'mask sha256 {topic}': value for topic, value in summary.mask_sha256().items()}
     source = {k: v for k, v in summary.source.items() if k not in ('ground_truth_spec', 'folders')}
+    source.update({k: repr(v) for k, v in source.items() if isinstance(v, float)})  # a range, to the last digit
     left = _table('Run', {**source, **summary.settings, **digests})
     right = _table('Bundle', summary.bundle) + '<br>' + _table('Machine', summary.machine)
     return section(
@@ -252,16 +253,21 @@ def facts(summary: RunSummary) -> str:
 
 def _table(title: str, rows: Any) -> str:
     lines = ''.join(
-        f'<tr><td class="key">{escape(str(k).replace("_", " "))}</td><td>{_cell(v, "sha" in str(k))}</td></tr>'
+        f'<tr><td class="key">{escape(_words(str(k)))}</td><td>{_cell(v, "sha" in str(k))}</td></tr>'
         for k, v in rows.items()
         if v not in (None, '', [], {})
     )
     return f'<h3>{escape(title)}</h3><table>{lines}</table>'
 
 
+def _words(key: str) -> str:
+    """A key as people write it; topics keep their underscores."""
+    return ' '.join(part if '/' in part else part.replace('_', ' ') for part in key.split(' '))
+
+
 def _cell(value: Any, code: bool) -> str:
     if isinstance(value, dict):
-        return '<br>'.join(f'{escape(str(k).replace("_", " "))}: {_cell(v, False)}' for k, v in value.items())
+        return '<br>'.join(f'{escape(_words(str(k)))}: {_cell(v, False)}' for k, v in value.items())
     if isinstance(value, (list, tuple)):
         if len(value) == 2 and all(isinstance(v, int) for v in value):
             return f'{value[0]}x{value[1]}'

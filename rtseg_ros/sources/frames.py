@@ -144,8 +144,8 @@ class BagImages:
             if not topics:
                 raise BundleError(f'{path}: no image topic; its topics: {", ".join(sorted(bag.topics)) or "none"}')
             self._topic = topics[0]
-            self.notes = list(bag.notes)
             head = list(itertools.islice(self._readable(bag), 50))
+            self.notes = [*bag.notes, *bag.faults]
             count = bag.count([self._topic])
         if not head:
             raise BundleError(f'{path}: topic {self._topic} holds no image message that can be read')
