@@ -24,6 +24,10 @@ POINT = np.dtype(
 """One point. ``rgb`` holds the bits 0x00RRGGBB in a float32, as PCL and rviz expect; ``label`` 255 is unlabelled."""
 
 
+COEFFICIENTS = (0, 4, 5, 8, 12, 14)
+"""Numbers of distortion coefficients that OpenCV knows."""
+
+
 def cloud_from_depth(depth: np.ndarray, labels: np.ndarray, rgb: np.ndarray, camera_matrix: np.ndarray) -> np.ndarray:
     """Organised cloud (H,W) of POINT from a rectified depth image (H,W), float32 metres or uint16 millimetres.
 
@@ -61,6 +65,9 @@ def cloud_from_lidar(
     image) are those of ``rgb`` (H,W,3) uint8; ``labels`` (h,w) uint8 may have another size. Points that the camera does
     not see because something nearer hides them are not told apart: they take the nearer thing's label.
     """
+    _intrinsics(camera_matrix)
+    if len(distortion) not in COEFFICIENTS or not np.isfinite(distortion).all():
+        raise ValueError(f'distortion is {list(distortion)}; expected {COEFFICIENTS[1:]} finite coefficients, or none')
     xyz = np.stack([points[axis].ravel() for axis in 'xyz']).astype(np.float64)
     # einsum: a matrix product would wake BLAS's threads, which wait for the network's on a busy machine
     xyz = np.einsum('ij,jn->in', camera_from_lidar[:3, :3], xyz) + camera_from_lidar[:3, 3:]
@@ -101,10 +108,12 @@ def _fold_radius(distortion: Sequence[float]) -> float:
 
 
 def _intrinsics(camera_matrix: np.ndarray) -> Tuple[float, float, float, float]:
-    """fx, fy, cx, cy; ValueError where a focal length is not positive, as in a CameraInfo that was never filled."""
+    """fx, fy, cx, cy; ValueError where one is not finite or a focal length not positive, as in an empty CameraInfo."""
     fx, fy, cx, cy = (float(camera_matrix[i]) for i in ((0, 0), (1, 1), (0, 2), (1, 2)))
-    if not (fx > 0 and fy > 0):
+    if not (0 < fx < np.inf and 0 < fy < np.inf):
         raise ValueError(f'focal lengths are {fx} and {fy}; is the camera calibrated?')
+    if not np.isfinite((cx, cy)).all():
+        raise ValueError(f'the principal point is at {cx}, {cy}; is the camera calibrated?')
     return fx, fy, cx, cy
 
 

@@ -15,12 +15,13 @@ from typing import Any, Callable, Optional, Tuple
 import cv2
 import numpy as np
 
-from .image_codec import MAX_PIXELS, BadFrame, as_bytes
+from .image_codec import MAX_PIXELS, BadFrame, as_bytes, check_size
 
 _JPEG_START = b'\xff\xd8\xff'
 _JPEG_END = b'\xff\xd9'
 _JPEG_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF markers; the three are tables and reserved
 _JPEG_SCAN = 0xDA
+_JPEG_BARE = frozenset((0x00, 0x01, *range(0xD0, 0xDA)))  # stuffing, TEM, RST, SOI, EOI: no length follows
 _PNG_START = b'\x89PNG\r\n\x1a\n'
 
 
@@ -57,8 +58,7 @@ def _checked(msg: Any, max_pixels: int) -> Tuple[bytes, Tuple[int, int]]:
         raise BadFrame('decode', f'{len(file)} bytes of format {msg.format!r} begin like neither a JPEG nor a PNG file')
     else:
         raise BadFrame('bad_encoding', f'compressed format {msg.format!r} is unknown; supported are jpeg and png')
-    if height * width > max_pixels:
-        raise BadFrame('too_large', f'the file unfolds to {height}x{width}; {max_pixels} pixels are the most allowed')
+    check_size(height, width, max_pixels)
     return file, (height, width)
 
 
@@ -89,6 +89,8 @@ def _jpeg_size(file: bytes) -> Tuple[int, int]:
         if marker == 0xFF:  # fill byte
             at += 1
             continue
+        if marker in _JPEG_BARE:  # libjpeg would skip what we take for its length, and see another size
+            raise BadFrame('decode', f'the JPEG file has marker 0x{marker:02x} ahead of its scan')
         if marker in _JPEG_FRAME and size is None and at + 9 <= len(file):
             size = struct.unpack_from('>HH', file, at + 5)
         if marker == _JPEG_SCAN:

@@ -15,6 +15,8 @@ import numpy as np
 
 MAX_PIXELS = 33177600
 """Default bound on height x width: an 8K frame, 4320x7680."""
+LONGEST_SIDE = 65500
+"""Of a JPEG, as libjpeg has it; the tables of a longer line would take gigabytes."""
 
 
 class BadFrame(Exception):
@@ -92,9 +94,16 @@ def frame_size(msg: Any, max_pixels: int) -> Tuple[int, int]:
     height, width = int(msg.height), int(msg.width)
     if height < 1 or width < 1:
         raise BadFrame('bad_size', f'the image is {height}x{width}; both sides must be at least 1')
+    check_size(height, width, max_pixels)
+    return height, width
+
+
+def check_size(height: int, width: int, max_pixels: int) -> None:
+    """BadFrame(too_large) for more than ``max_pixels``, and for a side longer than a JPEG can have."""
     if height * width > max_pixels:
         raise BadFrame('too_large', f'the image is {height}x{width}; {max_pixels} pixels are the most that is allowed')
-    return height, width
+    if max(height, width) > LONGEST_SIDE:
+        raise BadFrame('too_large', f'the image is {height}x{width}; {LONGEST_SIDE} is the longest side allowed')
 
 
 def frame_rows(msg: Any, count: int, row_bytes: int) -> np.ndarray:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from ..gate import FrameGate
 from ..image_codec import BadFrame, decode_image
 from ..parameters import Settings
 from ..statistics import Statistics
-from .guard import Guard
+from .guard import WARN_PERIOD_S, Guard
 from .inputs import ImageInput
 from .model import Model
 from .outputs import Outputs
@@ -74,6 +75,7 @@ class Camera:
         self.outputs = Outputs(node, name)
         self.input = ImageInput(node, name, settings, self._arrived)
         self.last_frame = ''
+        self._told_s: Dict[str, float] = {}
         self.last_age_s: Optional[float] = None
         self.last_received_s: Optional[float] = None
         self.subscribed_s: Optional[float] = None
@@ -188,6 +190,8 @@ class Camera:
         age_s, verdict = self._age_s(message), gate.check(_stamp_ns(message), self._now_ns())
         if verdict.jumped:
             self.statistics.restart_window()
+            if self.cloud is not None:
+                self.cloud.restart()
         if verdict.reason:
             self.drop(verdict.reason, _complaint(verdict.reason, age_s, settings))
         self.last_age_s = age_s
@@ -203,7 +207,9 @@ class Camera:
         frame = f'{rgb.shape[0]}x{rgb.shape[1]} {kind}'
         if frame != self.last_frame:
             before = f' (before: {self.last_frame})' if self.last_frame else ''
-            self._node.get_logger().info(f'{self.input.topic}: frames are {frame}{before}')
+            if time.monotonic() - self._told_s.get(frame, -math.inf) >= WARN_PERIOD_S:  # of two cameras on a topic
+                self._told_s[frame] = time.monotonic()
+                self._node.get_logger().info(f'{self.input.topic}: frames are {frame}{before}')
             self.last_frame = frame
         return rgb
 

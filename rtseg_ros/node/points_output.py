@@ -7,6 +7,7 @@ from __future__ import annotations
 import threading
 from typing import Any, List, NamedTuple, Optional, Tuple
 
+import cv2
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
@@ -86,6 +87,13 @@ class PointsOutput:
             frame = LabelledFrame(labels, rgb, header, info)
             self._publish(self._pairing.add_frame(_stamp_ns(header), frame))
 
+    def restart(self) -> None:
+        """Forget sweeps and transforms: time has jumped back, and tf2 would take what comes for old."""
+        with self._publishing:
+            self._pairing.clear()
+            if self._transforms is not None:
+                self._transforms.forget()
+
     def _publish(self, pairs: List[Tuple[LabelledFrame, Any]]) -> None:
         for frame, sweep in pairs:
             self._publish_cloud(frame, sweep)
@@ -97,13 +105,13 @@ class PointsOutput:
                 raise BadFrame('unpaired', f'nothing on {self._prefix}{source} within cloud_sync_s of the frame')
             points = self._from_lidar(sweep, frame) if self._lidar else self._from_depth(sweep, frame)
             self._publisher.publish(message_from_points(points, frame.header, PointCloud2, PointField))
-        except (BadFrame, ValueError, LookupError) as error:
+        except (BadFrame, ValueError, LookupError, cv2.error) as error:  # the mask is out: a cloud must not fail it
             self._guard.warn(f'{self._prefix}points', f'no cloud for this frame: {error}')
 
     def _from_depth(self, sweep: Any, frame: LabelledFrame) -> np.ndarray:
         if self._depth_info is None:
             raise LookupError(f'nothing on {self._prefix}depth/camera_info yet')
-        return cloud_from_depth(depth_from_message(sweep), frame.labels, frame.rgb, image_matrix(self._depth_info))
+        return cloud_from_depth(depth_from_message(sweep), frame.labels, frame.rgb, rectified_matrix(self._depth_info))
 
     def _from_lidar(self, sweep: Any, frame: LabelledFrame) -> np.ndarray:
         info = frame.info
@@ -147,6 +155,10 @@ class _Transforms:
         """Listen no more; the node's subscriptions would keep the listener for ever."""
         self._listener.unregister()
 
+    def forget(self) -> None:
+        """Drop all but the static transforms."""
+        self._buffer.clear()
+
     def matrix(self, camera_frame: str, header: Any) -> np.ndarray:
         """The (4,4) matrix from the sweep's frame to the camera's; LookupError where tf does not know it."""
         from rclpy.time import Time
@@ -172,8 +184,18 @@ def pose_matrix(translation: Any, rotation: Any) -> np.ndarray:
 
 
 def image_matrix(info: CameraInfo) -> np.ndarray:
-    """The camera matrix (3,3) of the image itself: ``info.k`` is the whole sensor's, without its region and binning."""
-    matrix = np.array(info.k, np.float64).reshape(3, 3)
+    """The camera matrix (3,3) of the raw image: ``info.k`` is the whole sensor's, without its region and binning."""
+    return _cropped(np.array(info.k, np.float64).reshape(3, 3), info)
+
+
+def rectified_matrix(info: CameraInfo) -> np.ndarray:
+    """The camera matrix (3,3) of the rectified image, from ``info.p``; the raw one's where ``p`` is not filled."""
+    if not info.p[0] > 0:
+        return image_matrix(info)
+    return _cropped(np.array(info.p, np.float64).reshape(3, 4)[:, :3].copy(), info)
+
+
+def _cropped(matrix: np.ndarray, info: CameraInfo) -> np.ndarray:
     for row, offset, binning in ((0, info.roi.x_offset, info.binning_x), (1, info.roi.y_offset, info.binning_y)):
         factor = max(binning, 1)
         matrix[row, :2] /= factor

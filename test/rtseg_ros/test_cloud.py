@@ -172,6 +172,14 @@ def test_empty_sweeps():
 def test_an_uncalibrated_camera_is_named():
     with pytest.raises(ValueError, match='calibrated'):
         lidar(sweep_of((0, 0, 1)), camera=np.zeros((3, 3)))
+    for odd in ((0, 2, np.nan), (0, 0, np.inf), (1, 1, -1)):
+        camera = CAMERA.copy()
+        camera[odd[:2]] = odd[2]
+        with pytest.raises(ValueError, match='calibrated'):
+            lidar(sweep_of((0, 0, 1)), camera=camera, distortion=(0.1, 0, 0, 0))
+    for coefficients in ((0.1,), (0.1, 0, 0), (0.1, 0, 0, 0, 0, 0), (0.1, np.nan, 0, 0)):
+        with pytest.raises(ValueError, match='distortion is'):
+            lidar(sweep_of((0, 0, 1)), distortion=coefficients)
     with pytest.raises(ValueError, match='float64'):
         cloud_from_depth(np.ones((2, 2)), np.zeros((2, 2), np.uint8), np.zeros((2, 2, 3), np.uint8), CAMERA)
 

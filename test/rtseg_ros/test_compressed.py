@@ -138,6 +138,15 @@ def test_a_frame_header_behind_the_first_does_not_count():
     assert reason_of(compressed(file[: at + 2 + length] + bytes(second) + file[at + 2 + length :])) == 'decode'
 
 
+def test_what_libjpeg_skips_hides_no_size(no_decoder):
+    small, large = (bytearray(file_of(smooth(), '.jpg')) for _ in range(2))
+    struct.pack_into('>HH', large, large.index(b'\xff\xc0') + 5, 9000, 9000)
+    whole = large[2 : large.index(b'\xff\xda')]
+    for bare in (0x01, 0xD0, 0xD7):  # no length follows these; taken for one, it would leap to the small picture
+        file = b'\xff\xd8\xff' + bytes([bare]) + struct.pack('>H', len(whole) + 2) + whole + small[2:]
+        assert reason_of(compressed(bytes(file)), max_pixels=10_000) == 'decode'
+
+
 @pytest.mark.parametrize(
     ('data', 'message_format', 'reason'),
     (

@@ -209,6 +209,9 @@ def test_longer_data_and_the_pixel_bound():
     assert np.array_equal(decode_image(msg, max_pixels=12).reshape(3, 12), rows)
     with pytest.raises(BadFrame, match='11'):
         decode_image(msg, max_pixels=11)
+    with pytest.raises(BadFrame, match='65500 is the longest side') as thin:
+        decode_image(message('mono8', 1, 65501, np.zeros((1, 65501), np.uint8), 65501))
+    assert thin.value.reason == 'too_large'
 
 
 def test_override_replaces_the_encoding():

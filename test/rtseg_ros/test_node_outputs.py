@@ -18,7 +18,7 @@ from std_srvs.srv import SetBool, Trigger
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.backends import Options
 from rtseg_ros.node.outputs import rescaled
-from rtseg_ros.node.points_output import image_matrix
+from rtseg_ros.node.points_output import image_matrix, rectified_matrix
 
 MASK = f'{NODE}/mask'
 
@@ -193,6 +193,16 @@ def test_calibration_of_a_region_of_interest_stays_the_sensors(binning):
     seen = image_matrix(info)
     assert seen[:2, :2] == pytest.approx(np.diag([1000.0, 1000.0]) / factor)
     assert seen[:2, 2] == pytest.approx([640 / factor - 0.5, -0.5])  # the optical axis meets the upper edge
+
+
+def test_a_rectified_image_has_the_projections_matrix():
+    info = CameraInfo(height=720, width=1280)
+    info.k = [700.0, 0.0, 639.5, 0.0, 700.0, 359.5, 0.0, 0.0, 1.0]
+    assert np.array_equal(rectified_matrix(info), image_matrix(info))
+    info.p = [560.0, 0.0, 640.0, -50.0, 0.0, 560.0, 360.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    assert np.array_equal(rectified_matrix(info), [[560, 0, 640], [0, 560, 360], [0, 0, 1]])
+    info.roi.x_offset = 40
+    assert rectified_matrix(info)[0, 2] == 600
 
 
 def echoed(probe, camera, name, size=SMALL):
