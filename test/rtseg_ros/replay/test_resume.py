@@ -102,6 +102,18 @@ def test_resume_refuses_other_settings(replay, bag, tmp_path):
     assert result.exit_code == 2 and 'stride was 1 and is 2' in result.stderr
 
 
+def test_resume_refuses_the_folder_of_other_bags(replay, bag, pairs, tmp_path):
+    second, third = (write_bag(tmp_path / name, drive(pairs[:2])) for name in ('second', 'third'))
+    assert replay(bag, out='one').exit_code == replay(bag, second, out='two').exit_code == 0
+    before = (tmp_path / 'one' / 'report.json').read_bytes()
+    for bags, out in (((second, third), 'one'), ((bag, second), 'one'), ((bag,), 'two')):
+        result = replay(*bags, '--resume', out=out)
+        assert result.exit_code == 2 and 'not overwritten' in ' '.join(result.stderr.split()), (bags, out)
+    assert (tmp_path / 'one' / 'report.json').read_bytes() == before
+    assert replay(bag, second, third, '--resume', out='two').exit_code == 0
+    assert len(report(tmp_path / 'two')['source']['bags']) == 3
+
+
 def test_write_that_the_system_refuses_keeps_what_is_finished(replay, pairs, monkeypatch, tmp_path):
     """A limit on file sizes stands for the full disk: the third file of masks and overlays does not fit."""
     rng = np.random.default_rng(2)

@@ -94,6 +94,12 @@ def test_stamps_that_step_back_keep_their_labels(replay, pairs, tmp_path, monkey
     assert report(tmp_path / 'out')['truth_frames'] == -(-COUNT // 2)
 
 
+def test_images_without_stamp_have_no_ground_truth_by_topic(replay, pairs, tmp_path):
+    path = write_bag(tmp_path / 'unstamped', [replace(e, stamp_ns=0) for e in drive(pairs)])
+    result = replay(path, '--ground-truth-topic', LABELS)
+    assert result.exit_code == 1 and report(tmp_path / 'out')['truth_frames'] == 0
+
+
 def test_classes_are_mapped_by_name_and_the_rest_is_listed(replay, bag, pairs, expected, tmp_path):
     to_cityscapes = {n: i for i, n in enumerate(CITYSCAPES.names)}
     table = np.full(256, 255, np.uint8)
