@@ -137,6 +137,7 @@ class Serving:
             camera.drop('busy')
 
     def _serve(self, arrivals: List[Arrival]) -> None:
+        before_s = self._last_frame_s
         began_s = self._last_frame_s = time.monotonic()
         try:
             published = serve_round(arrivals, self.model, self._settings())
@@ -146,6 +147,8 @@ class Serving:
         except DeviceLost as error:
             self._give_up(error)
         else:
+            if not published:
+                self._last_frame_s = before_s  # a stale frame of one camera must not use up another's turn
             if published and not self._loader.busy:  # loading takes the machine's time from the frames
                 turns = sum(camera.input.subscribed for camera in self.cameras) / published
                 self.rate.add(self.model.pipeline.input_size, (time.monotonic() - began_s) * 1e3 * turns)

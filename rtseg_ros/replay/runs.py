@@ -93,12 +93,16 @@ def _mask_folders(run: Run) -> Dict[str, Path]:
 
 
 def _with_keys(run: Run, bag: str, records: Iterator[ImageRecord]) -> Iterator[Tuple[Key, np.ndarray]]:
-    """Masks with the key of their frame: the n-th mask of a topic is the n-th frame of it that was not dropped."""
-    keys: Dict[str, Iterator[Key]] = {}
+    """Masks with the key of their frame: the n-th mask of a topic and stamp is the n-th such frame not dropped.
+
+    Not the n-th of the topic: a reader sorts each file by record time, which goes back where a clock was set.
+    """
+    keys: Dict[Tuple[str, int], List[Key]] = {}
+    for key in reversed(list(run.frames)):
+        if key[0] == bag:
+            keys.setdefault((key[1], key[2]), []).append(key)
     for record in records:
-        if record.topic not in keys:
-            keys[record.topic] = iter([k for k in run.frames if k[0] == bag and k[1] == record.topic])
-        key = next(keys[record.topic], None)
-        if key is None or key[2] != record.stamp_ns:
+        left = keys.get((record.topic, record.stamp_ns))
+        if not left:
             raise BundleError(f'{run.folder}: its mask bag is not that of its report (at stamp {record.stamp_ns})')
-        yield key, decode_image(record.message)[:, :, 0]
+        yield left.pop(), decode_image(record.message)[:, :, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,20 @@ def test_a_run_against_itself_differs_nowhere(runs, tmp_path):
     assert facts['changed'] == 0 and facts['moved'] == []
     assert facts['figures']['miou']['interval'] == [0.0, 0.0]
     assert 'equally good' in (tmp_path / 'out' / 'compare.html').read_text()
+
+
+def test_recordings_whose_clock_was_set_back_compare(tiny_bundle, tmp_path):
+    drives = drive(frames(4)), [replace(e, record_time_ns=e.record_time_ns - 10**12) for e in drive(frames(4))]
+    (tmp_path / 'drive').mkdir()
+    for name, entries in zip('ab', (drives[0][:4], drives[1][4:])):
+        (file,) = write_bag(tmp_path / name, entries, 'mcap').glob('*.mcap')
+        file.rename(tmp_path / 'drive' / f'{name}.mcap')
+    for out in ('one', 'other'):
+        arguments = [tmp_path / 'drive', '--topic', TOPIC, '--model', tiny_bundle.path, '--out', tmp_path / out]
+        assert CliRunner().invoke(main, list(map(str, arguments))).exit_code == 0
+    facts = compared(tmp_path / 'one', tmp_path / 'other', tmp_path / 'out')
+    assert facts['frames'] == len([e for e in (*drives[0][:4], *drives[1][4:]) if e.topic == TOPIC]) > 2
+    assert facts['changed'] == 0
 
 
 def test_comparison_is_reproducible(runs, tmp_path):
