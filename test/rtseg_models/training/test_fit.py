@@ -5,9 +5,7 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
-import signal
 import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -150,19 +148,6 @@ def test_wrecked_weights_do_not_replace_the_checkpoint(data: Data, tmp_path: Pat
         train(twice, data, tmp_path, callbacks=[LastStepWrecksTheWeights()])
     assert read_checkpoint(tmp_path / 'last.pt')['epoch'] == 1
     assert read_checkpoint(train(twice, data, tmp_path, resume=True))['epoch'] == 2
-
-
-class Terminated(lightning.Callback):
-    def on_train_batch_start(self, *args: Any) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def test_sigterm_ends_after_the_epoch_with_its_own_status(data: Data, tmp_path: Path) -> None:
-    lines: List[str] = []
-    with pytest.raises(SystemExit) as ended:
-        train(replace(ONE, epochs=2), data, tmp_path, log=lines.append, callbacks=[Terminated()])
-    assert ended.value.code == 143 and lines[-1].startswith('ended by SIGTERM; go on from')
-    assert read_checkpoint(train(replace(ONE, epochs=2), data, tmp_path, resume=True))['epoch'] == 2
 
 
 def test_plans_that_do_not_fit_are_refused_before_anything_is_trained(data: Data, tmp_path: Path) -> None:

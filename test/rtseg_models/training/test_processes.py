@@ -70,6 +70,21 @@ def test_any_spreading_of_a_step_gives_its_gradients(
         assert float((spread[name] - gradient).norm()) <= 1e-5 * scale, name
 
 
+def test_sigterm_ends_a_run_after_its_epoch_with_its_own_status(street: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(WORKER), 'run', str(street), str(tmp_path), '3']
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith('epoch 1/3'):
+                process.send_signal(signal.SIGTERM)
+    assert process.returncode == 143, lines
+    assert lines[-1].startswith(f'ended by SIGTERM; go on from {tmp_path}') and not any('3/3' in line for line in lines)
+    run([str(WORKER), 'run', str(street), str(tmp_path), '3'])
+    assert read_checkpoint(tmp_path / 'last.pt')['epoch'] == 3
+
+
 def killed_in_its_second_epoch(street: Path, out: Path) -> None:
     """A run of three epochs into ``out``."""
     command = [sys.executable, str(WORKER), 'run', str(street), str(out), '3']
