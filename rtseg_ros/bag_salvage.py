@@ -74,7 +74,8 @@ class Salvage:
             faults.append(f'{self.path}: holds a record that cannot be made out ({error}); the rest is skipped')
 
 
-_GARBLED = (struct.error, ValueError, KeyError)
+LARGE = 1 << 16
+_GARBLED = (struct.error, ValueError, KeyError, OverflowError, MemoryError)
 """What reading a record of garbage raises."""
 
 
@@ -83,6 +84,12 @@ class _Cut(Exception):
 
 
 def _take(file: BinaryIO, size: int) -> bytes:
+    if size > LARGE:  # garbage may promise more than memory holds
+        here = file.tell()
+        left = file.seek(0, io.SEEK_END) - here
+        file.seek(here)
+        if left < size:
+            raise _Cut
     data = file.read(size)
     if len(data) < size:
         raise _Cut

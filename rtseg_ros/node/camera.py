@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Deque, Dict, Optional
 
 import numpy as np
 from rclpy.node import Node
@@ -27,6 +27,7 @@ from .model import Model
 from .outputs import Outputs
 from .points_output import PointsOutput
 
+MOST_CHANGES = 10  # of size or encoding, told within WARN_PERIOD_S
 SILENCE_S = 2.0
 """Seconds without a frame after which a busy executor is blamed on the subscription."""
 
@@ -75,7 +76,7 @@ class Camera:
         self.outputs = Outputs(node, name)
         self.input = ImageInput(node, name, settings, self._arrived)
         self.last_frame = ''
-        self._told_s: Dict[str, float] = {}
+        self._told_s: Deque[float] = deque(maxlen=MOST_CHANGES)
         self.last_age_s: Optional[float] = None
         self.last_received_s: Optional[float] = None
         self.subscribed_s: Optional[float] = None
@@ -207,8 +208,9 @@ class Camera:
         frame = f'{rgb.shape[0]}x{rgb.shape[1]} {kind}'
         if frame != self.last_frame:
             before = f' (before: {self.last_frame})' if self.last_frame else ''
-            if time.monotonic() - self._told_s.get(frame, -math.inf) >= WARN_PERIOD_S:  # of two cameras on a topic
-                self._told_s[frame] = time.monotonic()
+            told = self._told_s  # two cameras on a topic would fill the disk
+            if len(told) < MOST_CHANGES or time.monotonic() - told[0] >= WARN_PERIOD_S:
+                told.append(time.monotonic())
                 self._node.get_logger().info(f'{self.input.topic}: frames are {frame}{before}')
             self.last_frame = frame
         return rgb

@@ -195,7 +195,9 @@ def test_a_damaged_chunk_costs_only_what_it_holds(form, magic, tmp_path):
     assert late == [START_NS + 7 * PERIOD_NS]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     share=st.floats(0, 1), length=st.integers(1, 400), form=st.sampled_from(('mcap', 'mcap_zstd', 'ros1', 'ros1_bz2'))
 )
