@@ -9,15 +9,13 @@ several. Several models get a folder each, and a comparison.
 
 from __future__ import annotations
 
-import itertools
-import json
 import signal
 import sys
 import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import click
 from rich.console import Console
@@ -27,15 +25,14 @@ from rtseg_models.bundle import load_bundle
 from rtseg_models.cli.model_options import BACKEND, DEVICE, PRECISION, SIZE
 from rtseg_models.errors import RtsegError, UsageError
 
-from ..bag import Bag
 from ..report import RunSummary, write_html, write_json
 from ..reporting.measures import figures
 from ..startup import INTERRUPTED
 from .compare import compare_runs
-from .job import OUTPUTS, Interrupted, Job, JobResult, rate_without_replay, run_job, share_cores
+from .job import OUTPUTS, Interrupted, Job, JobResult, rate_without_replay, run_job
 from .journal import NAME as JOURNAL
+from .plan import plan, refuse_existing, refuse_others, shared_folder
 from .report import summarise
-from .truth import TruthSpec, named_by_frame
 
 NOT_ALL = 1
 """Exit status where a report was written and not everything could be done."""
@@ -104,98 +101,6 @@ def main(
         sys.exit(RtsegError.exit_code)
 
 
-def refuse_existing(out: Path) -> None:
-    """UsageError where the output folder holds something."""
-    if out.exists() and any(out.iterdir()):
-        raise UsageError(f'{out}: exists already and is not overwritten; go on with --resume or name another --out')
-
-
-def refuse_others(jobs: Dict[str, List[Job]]) -> None:
-    """UsageError where a folder to go on with holds the report of other bags, or of no replay."""
-    for todo in jobs.values():
-        folder = Path(todo[0].out).parent if len(todo) > 1 else Path(todo[0].out)
-        report = folder / 'report.json'
-        try:
-            known = json.loads(report.read_text(encoding='utf-8'))['source']['bag_paths'] if report.exists() else []
-        except (ValueError, KeyError, TypeError):
-            raise UsageError(f'{report} is of no replay and is not overwritten; name another --out') from None
-        bags = {str(Path(job.bag).resolve()) for job in todo}
-        others = [bag for bag in known if str(Path(bag).resolve()) not in bags]
-        if len(todo) > 1 and (folder / JOURNAL).exists():
-            others.append('a single bag')
-        if others:
-            raise UsageError(
-                f'{folder} holds a replay of {", ".join(others)} and is not overwritten; name another --out'
-            )
-
-
-def plan(
-    bags: Sequence[Path],
-    topics: Sequence[str],
-    models: Sequence[str],
-    out: Path,
-    *,
-    ground_truth_topic: Optional[str],
-    ground_truth: Optional[Path],
-    ground_truth_classes: str,
-    outputs: str,
-    **settings: Any,
-) -> Dict[str, List[Job]]:
-    """Jobs by model, each with its own folder; UsageError where the command line makes no sense."""
-    if not bags or not models:
-        raise UsageError('nothing to do: name at least one bag and a --model (or two runs with --compare)')
-    if not topics:
-        with Bag(bags[0]) as bag:
-            raise UsageError(f'name a --topic; image topics of {bags[0]}: {", ".join(bag.image_topics()) or "none"}')
-    if ground_truth_topic and ground_truth:
-        raise UsageError('--ground-truth-topic and --ground-truth exclude each other')
-    if ground_truth and named_by_frame(ground_truth) and (len(bags) > 1 or len(topics) > 1 or settings['start_s'] > 0):
-        raise UsageError(
-            f'{ground_truth}: its files are named by frame number, which tells a frame in one topic of one bag that is '
-            'read from its start; name them by stamp'
-        )
-    if (ground_truth or ground_truth_topic) and len(set(topics)) > 1:
-        raise UsageError('ground truth is of one camera; with it, replay one --topic at a time')
-    if settings['end_s'] is not None and settings['end_s'] <= settings['start_s']:
-        raise UsageError(f'--end {settings["end_s"]:g} is not after --start {settings["start_s"]:g}')
-    wanted = tuple(dict.fromkeys(['mask', *(o.strip() for o in outputs.split(','))]))
-    unknown = [o for o in wanted if o not in OUTPUTS]
-    if unknown:
-        raise UsageError(f'--outputs: unknown {", ".join(unknown)}; known: {", ".join(OUTPUTS)}')
-    truth = None
-    if ground_truth_topic or ground_truth:
-        truth = TruthSpec(ground_truth_topic or '', str(ground_truth or ''), ground_truth_classes)
-    settings['networks'], settings['threads'] = share_cores(settings['networks'], settings['threads'])
-    jobs: Dict[str, List[Job]] = {}
-    names = _told_apart([b.resolve().stem for b in bags])
-    for model, model_name in zip(models, _told_apart([Path(m).name for m in models])):
-        folder = out / model_name if len(models) > 1 else out
-        jobs[model] = [
-            Job(
-                name=name,
-                bag=str(bag),
-                model=model,
-                out=str(folder / name if len(bags) > 1 else folder),
-                topics=tuple(topics),
-                outputs=wanted,
-                truth=truth,
-                **settings,
-            )
-            for bag, name in zip(bags, names)
-        ]
-    return jobs
-
-
-def _told_apart(names: Sequence[str]) -> List[str]:
-    """The names, equal ones with a number behind."""
-    found: List[str] = []
-    for name in names:
-        numbered = (f'{name}-{i}' for i in itertools.count(1))
-        free = (n for n in numbered if n not in found and n not in names)
-        found.append(name if names.count(name) == 1 else next(free))
-    return found
-
-
 def replay(jobs: Dict[str, List[Job]], out: Path, ray_address: Optional[str]) -> int:
     """Run all jobs and write the reports; the exit status."""
     console = Console(stderr=True)
@@ -203,7 +108,7 @@ def replay(jobs: Dict[str, List[Job]], out: Path, ray_address: Optional[str]) ->
     status, folders = 0, []
     for model, todo in jobs.items():
         results, failed, wall_s, pipeline_fps = _run(todo, ray_address, console)
-        folder = Path(todo[0].out).parent if len(todo) > 1 else Path(todo[0].out)
+        folder = shared_folder(todo)
         if not results:
             raise RtsegError('; '.join(failed.values()))
         summary = summarise(bundles[model], results, failed, folder, wall_s)
