@@ -64,8 +64,9 @@ def command(
         chosen = with_settings(RECIPES[recipe], settings)
     except UsageError as error:
         raise click.UsageError(str(error)) from error
-    for kind, name, known in (('dataset', chosen.dataset, DATASETS), ('network', chosen.network, NETWORKS)):
-        if name not in known and name not in CLASSIFIERS:
+    networks = {*NETWORKS, *CLASSIFIERS}
+    for kind, name, known in (('dataset', chosen.dataset, {*DATASETS}), ('network', chosen.network, networks)):
+        if name not in known:
             raise click.UsageError(f'unknown {kind} {name!r}; known: {", ".join(sorted(known))}')
     if image_root and pretrained:
         raise click.UsageError('--pretrained takes the place of --images; give one of them')
