@@ -64,6 +64,9 @@ def generate_launch_description() -> LaunchDescription:
             argument('bag', 'Bag to play with its clock.'),
             argument('bag_rate', 'Speed of the bag, as a factor.', default='1.0'),
             argument('cameras', 'Camera names, separated by commas; empty: a single camera.'),
+            argument('cloud', 'Source of the labelled cloud.', choices=[NOT_GIVEN, 'off', 'depth', 'lidar']),
+            argument('depth', 'Depth image topic, camera_info beside it; with cameras, its name below each camera.'),
+            argument('points', 'Lidar topic; with cameras, its name below each camera.'),
             OpaqueFunction(function=start),
         ]
     )
@@ -112,7 +115,7 @@ def start(context: LaunchContext) -> List[Any]:
 
 def overrides(value: Any) -> Dict[str, Any]:
     """Parameters for the arguments that were given."""
-    texts = ('model', 'device', 'backend', 'precision', 'image_transport', 'image_reliability', 'output_size')
+    texts = ('model', 'device', 'backend', 'precision', 'image_transport', 'image_reliability', 'output_size', 'cloud')
     found: Dict[str, Any] = {name: value(name) for name in texts if value(name)}
     if value('confidence_threshold'):
         found['confidence_threshold'] = number(value, 'confidence_threshold')
@@ -135,14 +138,18 @@ def number(value: Any, name: str) -> float:
 
 def remappings(value: Any) -> List[Any]:
     """From the node's input names to the topics that were given."""
+    image, depth = value('image'), value('depth')
+    topics = {
+        'image': image,
+        'image/compressed': f'{image}/compressed',
+        'camera_info': value('camera_info'),
+        'depth/image': depth,
+        'depth/camera_info': depth and str(PurePosixPath(depth).with_name('camera_info')),
+        'points': value('points'),
+    }
+    given = [(before, after) for before, after in topics.items() if after and before != after]
     names = camera_names(value)
-    image = value('image')
-    found = [(f'{name}/image', f'{name}/{image}') for name in names] if names else [('image', image)]
-    compressed = [(f'{before}/compressed', f'{after}/compressed') for before, after in found]
-    if value('camera_info'):
-        info = value('camera_info')
-        found += [(f'{name}/camera_info', f'{name}/{info}') for name in names] if names else [('camera_info', info)]
-    return [pair for pair in found + compressed if pair[0] != pair[1]]
+    return [(f'{name}/{before}', f'{name}/{after}') for name in names for before, after in given] if names else given
 
 
 def shown_in_rviz(value: Any) -> List[Any]:

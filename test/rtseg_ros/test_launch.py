@@ -23,6 +23,7 @@ SEGMENT_ARGUMENTS = [
     'model', 'device', 'backend', 'precision', 'image', 'camera_info', 'image_transport', 'image_reliability',
     'namespace', 'node_name', 'params_file', 'confidence_threshold', 'output_size', 'use_sim_time', 'autostart',
     'log_level', 'respawn', 'rviz', 'rviz_config', 'bag', 'bag_rate', 'cameras',
+    'cloud', 'depth', 'points',
 ]  # fmt: skip
 
 
@@ -136,6 +137,18 @@ def test_arguments_override_the_parameter_file_only_when_given():
     assert ('image', '/front/image_raw') in node['remappings']
     assert ('image/compressed', '/front/image_raw/compressed') in node['remappings']
     assert node['respawn'] is True
+
+
+@pytest.mark.usefixtures('stand_ins')
+def test_a_cloud_takes_depth_with_its_calibration_or_a_lidar():
+    node = node_of(started(cloud='depth', depth='/front/depth/image_rect'))
+    assert node['parameters'][1] == {'cloud': 'depth'}
+    assert node['remappings'] == [
+        ('depth/image', '/front/depth/image_rect'),
+        ('depth/camera_info', '/front/depth/camera_info'),
+    ]
+    node = node_of(started(cloud='lidar', points='scan', cameras='left,right'))
+    assert node['remappings'] == [('left/points', 'left/scan'), ('right/points', 'right/scan')]
 
 
 @pytest.mark.usefixtures('stand_ins')
