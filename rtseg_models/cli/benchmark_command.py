@@ -16,7 +16,7 @@ from ..benchmark import plot, run_benchmark, table
 from ..card import Size
 from ..errors import BundleError, NotFound
 from .model_options import BACKEND, DEVICE, PRECISION, SIZE
-from .output import console, json_option, progress, refuse_existing, write_json
+from .output import console, json_option, new_file_option, progress, write_json
 
 _TABLE_WIDTH = 150
 
@@ -28,13 +28,13 @@ _TABLE_WIDTH = 150
 @click.option('--backend', 'backends', type=BACKEND, multiple=True, default=['auto'])
 @click.option('--precision', 'precisions', type=PRECISION, multiple=True, default=['auto'])
 @click.option('--device', type=DEVICE, default='auto', show_default=True)
-@click.option('--threads', default=0, show_default=True, help='CPU threads; 0 = the runtime decides.')
+@click.option('--threads', type=click.IntRange(0), default=0, help='CPU threads; 0 = the runtime decides.')
 @click.option('--baseline', is_flag=True, help='Time eager PyTorch with dense upsampling and argmax beside each row.')
 @click.option('--graph-baseline', is_flag=True, help='Add ONNX Runtime with upsampling and argmax in the graph.')
 @click.option('--images', type=click.Path(path_type=Path, file_okay=False), help='Images to run on, not a rendering.')
 @click.option('--frames', 'count', type=click.IntRange(1), default=60, show_default=True, help='Frames per row.')
 @json_option
-@click.option('--plot', 'plot_path', type=click.Path(path_type=Path, dir_okay=False), help='Draw the rows (png, svg).')
+@new_file_option('--plot', 'plot_path', 'Draw the rows (png, svg).')
 def command(
     models: Tuple[str, ...],
     sizes: Tuple[Size, ...],
@@ -51,9 +51,6 @@ def command(
     plot_path: Optional[Path],
 ) -> None:
     """Time pipelines from camera pixels to labels: every MODEL at every size, backend and precision given."""
-    for path in (json_path, plot_path):
-        if path is not None and str(path) != '-':
-            refuse_existing(path)
     with progress('frames') as advance:
         result = run_benchmark(
             models,
@@ -69,10 +66,10 @@ def command(
             count=count,
             advance=advance,
         )
-    if json_path is not None:
-        write_json(json_path, result)
     if str(json_path) != '-':
         Console(width=max(console.width, _TABLE_WIDTH)).print(table(result))
+    if json_path is not None:
+        write_json(json_path, result)
     for combination in result['skipped']:
         click.echo('skipped {model} {backend} {precision}: {reason}'.format(**combination), err=True)
     if plot_path is not None:

@@ -15,7 +15,7 @@ from ..card import Size
 from ..datasets import DATASETS, open_dataset
 from ..evaluation import evaluate
 from .model_options import SIZE, open_pipeline, pipeline_options
-from .output import console, json_option, progress, refuse_existing, write_json
+from .output import console, json_option, progress, write_json
 
 log = logging.getLogger('rtseg')
 
@@ -43,8 +43,6 @@ def command(
     json_path: Optional[Path],
 ) -> None:
     """Measure IoU per class at the labels' size; one JSON object for one model, a list for several."""
-    if json_path is not None and str(json_path) != '-':
-        refuse_existing(json_path)
     data = open_dataset(dataset, root, split)
     results: Dict[str, Any] = {}
     for model in models:
@@ -65,11 +63,11 @@ def command(
             **measured.to_json(),
         }
         pipeline.close()
+    if str(json_path) != '-':
+        console.print(_table(results, f'IoU on {dataset} {split}, {len(data)} images'))
     if json_path is not None:
         rows = list(results.values())
         write_json(json_path, rows[0] if len(rows) == 1 else rows)
-    if str(json_path) != '-':
-        console.print(_table(results, f'IoU on {dataset} {split}, {len(data)} images'))
 
 
 def _table(results: Dict[str, Any], title: str) -> Table:

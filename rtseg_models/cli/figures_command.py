@@ -14,7 +14,7 @@ from ..bundle import shipped_bundles
 from ..card import Size
 from ..datasets import DATASETS, open_dataset
 from .model_options import SIZE
-from .output import json_option, progress, refuse_existing, write_json
+from .output import json_option, new_file_option, progress, write_json
 
 
 @click.command('figures')
@@ -24,8 +24,8 @@ from .output import json_option, progress, refuse_existing, write_json
 @click.option('--model', 'models', multiple=True, help='Shipped bundle or folder; repeatable.  [default: all shipped]')
 @click.option('--camera', type=SIZE, default=(720, 1280), help='Camera image HxW.  [default: 720x1280]')
 @click.option('--frames', 'count', type=click.IntRange(1), default=60, show_default=True, help='Frames per row.')
-@click.option('--plot', 'plot_path', type=click.Path(path_type=Path, dir_okay=False), help='Draw it (png, svg).')
-@click.option('--table', 'table_path', type=click.Path(path_type=Path, dir_okay=False), help='Write it as markdown.')
+@new_file_option('--plot', 'plot_path', 'Draw it (png, svg).')
+@new_file_option('--table', 'table_path', 'Write it as markdown.')
 @json_option
 def command(
     dataset: str,
@@ -39,20 +39,16 @@ def command(
     json_path: Optional[Path],
 ) -> None:
     """Measure mIoU and speed of every bundle at its input size, half and a quarter of it."""
-    for path in (plot_path, table_path, json_path):
-        if path is not None and str(path) != '-':
-            refuse_existing(path)
-            path.parent.mkdir(parents=True, exist_ok=True)
     data = open_dataset(dataset, root, split)
     with progress('bundles and sizes') as advance:
         result = measure_trade_off(
             models or list(shipped_bundles()), data, split, camera=camera, count=count, progress=advance
         )
+    if str(json_path) != '-':
+        click.echo(markdown(result), nl=False)
     if json_path is not None:
         write_json(json_path, result)
     if table_path is not None:
         table_path.write_text(markdown(result), encoding='utf-8')
     if plot_path is not None:
         plot_trade_off(result, plot_path)
-    if str(json_path) != '-':
-        click.echo(markdown(result), nl=False)

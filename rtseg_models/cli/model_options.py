@@ -49,7 +49,7 @@ PRECISION = click.Choice(['auto', 'fp32', 'fp16', 'bf16', 'int8'])
 def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --backend --precision --device --threads to a command."""
     for option in (
-        click.option('--threads', default=0, show_default=True, help='CPU threads; 0 = the runtime decides.'),
+        click.option('--threads', type=click.IntRange(0), default=0, help='CPU threads; 0 = the runtime decides.'),
         click.option('--device', type=DEVICE, default='auto', show_default=True),
         click.option('--precision', type=PRECISION, default='auto', show_default=True),
         click.option('--backend', type=BACKEND, default='auto', show_default=True),

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Optional
 
 import click
 from rich.console import Console
@@ -16,12 +17,23 @@ from rich.table import Table
 
 from ..errors import RtsegError
 
-json_option = click.option(
-    '--json',
-    'json_path',
-    type=click.Path(path_type=Path, dir_okay=False),
-    help='Write the result as JSON to this file.',
-)
+
+def _writable(context: click.Context, parameter: click.Parameter, path: Optional[Path]) -> Optional[Path]:
+    """The path of a result, found out before hours of work go into it: RtsegError, or the system's error."""
+    if path is not None and str(path) != '-':
+        refuse_existing(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise RtsegError(f'{path.parent}: nothing can be written there')
+    return path
+
+
+def new_file_option(flag: str, name: str, help: str) -> Callable[..., Any]:
+    """An option for a file to write, ``-`` for standard output; refused at once where it cannot be written."""
+    return click.option(flag, name, type=click.Path(path_type=Path, dir_okay=False), callback=_writable, help=help)
+
+
+json_option = new_file_option('--json', 'json_path', 'Write the result as JSON to this file.')
 
 console = Console()
 
@@ -38,7 +50,6 @@ def write_json(path: Path, value: Any) -> None:
         click.echo(text, nl=False)
         return
     refuse_existing(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding='utf-8')
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Iterator, Optional, Tuple
+from typing import Dict, Iterator, Optional, Tuple
 
 import click
 import cv2
@@ -37,36 +37,58 @@ def command(
     device: str,
     threads: int,
 ) -> None:
-    """Segment INPUTS (images, folders of images, videos) into OUT/labels and OUT/overlays, PNG and JPEG."""
+    """Segment INPUTS (images, folders of images, videos) into OUT/labels and OUT/overlays, PNG and JPEG.
+
+    What cannot be read is named and left out; the exit status is 65 then.
+    """
     refuse_existing(out)
+    files = named_files(inputs)
+    pipeline = open_pipeline(model, backend, precision, device, threads, size)
+    table = np.array(pipeline.bundle.card.colour_table(), np.uint8)
+    count, faults = 0, []
+    with progress('segmenting') as advance:
+        for name, path in files.items():
+            try:
+                for frame, rgb in frames(name, path):
+                    labels = pipeline(rgb).labels
+                    _write(out / 'labels' / f'{frame}.png', labels)
+                    _write(out / 'overlays' / f'{frame}.jpg', blend(rgb, labels, table, alpha)[:, :, ::-1])
+                    count += 1
+                    advance(count, max(count, len(files)))
+            except BundleError as error:
+                faults.append(str(error))
+    pipeline.close()
+    if count:
+        console.print(f'{count} frames segmented into {out}')
+    if faults:
+        raise BundleError('; '.join(faults))
+
+
+def named_files(inputs: Tuple[Path, ...]) -> Dict[str, Path]:
+    """Images and videos by the name of what is made of them, in order; folders keep those of several inputs apart.
+
+    NotFound where one is missing, UsageError where two would have one name.
+    """
+    found: Dict[str, Path] = {}
     for path in inputs:
         if not path.exists():
             raise NotFound(f'{path}: no such file or folder')
-    pipeline = open_pipeline(model, backend, precision, device, threads, size)
-    table = np.array(pipeline.bundle.card.colour_table(), np.uint8)
-    count = 0
-    with progress('segmenting') as advance:
-        for name, rgb in frames(inputs):
-            labels = pipeline(rgb).labels
-            _write(out / 'labels' / f'{name}.png', labels)
-            _write(out / 'overlays' / f'{name}.jpg', blend(rgb, labels, table, alpha)[:, :, ::-1])
-            count += 1
-            advance(count, count)
-    pipeline.close()
-    console.print(f'{count} frames segmented into {out}')
+        folder = f'{path.resolve().name}/' if len(inputs) > 1 else ''
+        for file in list_images(path) if path.is_dir() else [path]:
+            name = f'{folder}{file.stem}' if path.is_dir() else file.stem
+            if name in found:
+                raise click.UsageError(f'{file} and {found[name]} would both become {name}; give one at a time')
+            found[name] = file
+    return found
 
 
-def frames(inputs: Tuple[Path, ...]) -> Iterator[Tuple[str, np.ndarray]]:
-    """Name and rgb (H,W,3) of every frame; names of several inputs are kept apart by their folder or video."""
-    for path in inputs:
-        if path.is_dir():
-            for image in list_images(path):
-                yield f'{path.name}/{image.stem}' if len(inputs) > 1 else image.stem, read_rgb(image)
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
-            yield path.stem, read_rgb(path)
-        else:
-            for index, rgb in enumerate(video_frames(path)):
-                yield f'{path.stem}/{index:06d}', rgb
+def frames(name: str, path: Path) -> Iterator[Tuple[str, np.ndarray]]:
+    """Name and rgb (H,W,3) of an image, or of each frame of a video; BundleError as of ``video_frames``."""
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        yield name, read_rgb(path)
+        return
+    for index, rgb in enumerate(video_frames(path)):
+        yield f'{name}/{index:06d}', rgb
 
 
 def video_frames(path: Path) -> Iterator[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,32 @@ def test_predict_tells_of_a_video_that_is_cut_short(tiny_bundle: Bundle, tmp_pat
     assert len(list((tmp_path / 'cut' / 'labels' / 'drive').iterdir())) >= 10
 
 
+def test_predict_labels_what_can_be_read_and_names_the_rest(camvid: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    folder = tmp_path / 'images'
+    shutil.copytree(camvid / 'val', folder)
+    (folder / '0001.png').write_bytes(b'no image')
+    done = rtseg('predict', folder, '--model', tiny_bundle.path, '--out', tmp_path / 'out')
+    assert done.returncode == 65 and '0001.png' in done.stderr, done.stderr
+    assert sorted(p.stem for p in (tmp_path / 'out' / 'labels').iterdir()) == ['0000', '0002']
+
+
+def test_predict_refuses_inputs_that_would_have_one_name(camvid: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    folder = tmp_path / 'images'
+    shutil.copytree(camvid / 'val', folder)
+    shutil.copy(folder / '0001.png', folder / '0001.jpg')
+    for inputs in ([folder], [folder / '0000.png', camvid / 'val' / '0000.png'], [folder / '0000.png'] * 2):
+        done = rtseg('predict', *inputs, '--model', tiny_bundle.path, '--out', tmp_path / 'out')
+        assert done.returncode == 2 and 'would both become' in done.stderr, done.stderr
+        assert not (tmp_path / 'out').exists()
+
+
+def test_a_result_that_cannot_be_written_is_refused_before_the_work(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / 'file').write_text('in the way')
+    done = rtseg('verify', tiny_bundle.path, '--json', tmp_path / 'file' / 'result.json')
+    assert done.returncode == 70 and 'Traceback' not in done.stderr, done.stderr
+    assert str(tmp_path / 'file') in done.stderr and 'agrees' not in done.stdout
+
+
 def test_verify_runs_the_golden_sample_everywhere(tiny_bundle: Bundle) -> None:
     done = rtseg('verify', tiny_bundle.path, '--json', '-')
     assert done.returncode == 0, done.stderr
@@ -140,6 +167,7 @@ def test_export_adds_sizes_to_a_bundle_folder(tiny_bundle: Bundle, tmp_path: Pat
         (('import', 'dabnet', '{tmp}/other.pth', '--out', '{tmp}/x'), 65, 'other.pth'),
         (('train', 'no-such-recipe', '--root', '{tmp}', '--out', '{tmp}/x'), 2, 'no-such-recipe'),
         (('predict', '--size', '512', '--out', '{tmp}/x', '/nowhere.png'), 2, '512'),
+        (('predict', '--threads', '-1', '--out', '{tmp}/x', '/nowhere.png'), 2, '-1'),
         (('predict', '--device', 'tpu', '--out', '{tmp}/x', '/nowhere.png'), 2, 'tpu'),
         (('benchmark', '--device', 'cuda:one', '--model', 'fast_scnn-camvid'), 2, 'cuda:one'),
         (('verify', '~nobody-of-that-name/x'), 66, '~nobody-of-that-name/x'),
