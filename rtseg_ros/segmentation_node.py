@@ -20,12 +20,12 @@ from rtseg_models.errors import ConfigurationError, RtsegError
 
 from .node.diagnostics import CLOCK_MISSING, NodeFacts, statuses
 from .node.guard import Guard
-from .node.inputs import newest_only
 from .node.live_settings import LiveSettings
 from .node.loader import Loader
 from .node.model import open_model
 from .node.services import Services
 from .node.serving import PATIENCE_S, Serving
+from .node.subscription import keep_last
 from .parameters import Settings
 
 Steps = Callable[[Any, LifecycleState], None]
@@ -67,7 +67,7 @@ class SegmentationNode(LifecycleNode):
         self.enabled = True
         self._live = LiveSettings(self, lambda: bool(self.serving and self.serving.active), self._settings_changed)
         self._diagnostics = self.create_publisher(
-            DiagnosticArray, '/diagnostics', newest_only(ReliabilityPolicy.RELIABLE)
+            DiagnosticArray, '/diagnostics', keep_last(1, ReliabilityPolicy.RELIABLE)
         )
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # ROS time stands still while simulated time is paused
         self.create_timer(0.1, self._follow, clock=steady)

@@ -78,31 +78,20 @@ class Camera:
         self.last_frame = ''
         self._told_s: Deque[float] = deque(maxlen=MOST_CHANGES)
         self.last_age_s: Optional[float] = None
-        self.last_received_s: Optional[float] = None
-        self.subscribed_s: Optional[float] = None
         self._node = node
         self._guard = guard
         self._receive = receive
         self._gate = FrameGate()
         self._compressed = settings.image_transport == 'compressed'
 
-    @property
-    def hears(self) -> bool:
-        """Whether a frame has come through the present subscription."""
-        last_s, since_s = self.last_received_s, self.subscribed_s
-        return last_s is not None and since_s is not None and since_s < last_s
-
     def follow(self, active: bool, lazy: bool, spinning: bool = False) -> None:
         """Have the input subscribed while it is needed, and anew where the executor seems to spin on it."""
-        if spinning and self.hears and self._silent():
+        if spinning and self.input.hears and self.input.silent_s() > SILENCE_S:
             self._unsubscribe()
             return
-        before = self.input.subscribed
         if self.cloud is not None:
             self.cloud.follow(active)
         self.input.follow(active and (not lazy or self._wanted()))
-        if self.input.subscribed != before:
-            self.subscribed_s = time.monotonic() if self.input.subscribed else None
 
     def close(self) -> None:
         """Unsubscribe and destroy the publishers."""
@@ -159,9 +148,6 @@ class Camera:
         if not isinstance(error, (NonFiniteLogits, DeviceLost)):
             self._guard.report(error, f'frame of {self.input.topic}')
 
-    def _silent(self) -> bool:
-        return self.last_received_s is not None and self.last_received_s < time.monotonic() - SILENCE_S
-
     def _unsubscribe(self) -> None:
         """Until the next ``follow``.
 
@@ -174,15 +160,13 @@ class Camera:
         self.input.close()
         if self.cloud is not None:
             self.cloud.follow(False)
-        self.subscribed_s = None
 
     def _wanted(self) -> bool:
         return bool(self.outputs.wanted()) or (self.cloud is not None and self.cloud.wanted())
 
     def _arrived(self, message: Any) -> None:
         self.statistics.received()
-        self.last_received_s = time.monotonic()
-        self._receive(self, message, self.last_received_s)
+        self._receive(self, message, time.monotonic())
 
     def _fresh(self, message: Any, settings: Settings) -> bool:
         gate = self._gate

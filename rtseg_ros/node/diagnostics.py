@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from rtseg_models.engine.backends import MODULES, Backend
 
@@ -17,6 +17,8 @@ from ..parameters import Settings
 from ..transport import PROFILE, PROFILE_VARIABLES, config_file
 from .camera import Camera
 from .model import Model
+from .points_output import PointsOutput
+from .subscription import SuitedSubscription
 
 Finding = Tuple[bytes, str]
 HANGING_S = 2.0
@@ -46,12 +48,14 @@ class NodeFacts:
 
 
 def statuses(facts: NodeFacts, cameras: List[Camera]) -> List[DiagnosticStatus]:
-    """All statuses of the node: input and processing of each camera, model, device."""
+    """All statuses of the node: input, processing and cloud of each camera, model, device."""
     found = []
     for camera in cameras:
         prefix = f'{camera.name} ' if camera.name else ''
         found.append(input_status(facts, camera, prefix))
         found.append(processing_status(facts, camera, prefix))
+        if camera.cloud is not None:
+            found.append(cloud_status(facts, camera.cloud, prefix))
     return [*found, model_status(facts), device_status(facts)]
 
 
@@ -62,7 +66,7 @@ def input_status(facts: NodeFacts, camera: Camera, prefix: str) -> DiagnosticSta
     values = {
         'topic': source.topic,
         'publishers': len(source.publishers()),
-        'qos': f'{source.reliability.name.lower()}, volatile, keep last 1' if source.subscribed else 'not subscribed',
+        'qos': source.qos,
         'incompatible_qos_events': source.incompatible_events,
         'received': snapshot.received,
         'rate_hz': f'{snapshot.received_hz:.1f}',
@@ -74,22 +78,21 @@ def input_status(facts: NodeFacts, camera: Camera, prefix: str) -> DiagnosticSta
     if facts.clock_missing:
         findings.append((WARN, CLOCK_MISSING))
     if source.subscribed:
-        findings += _silence(facts, camera)
+        image = f'{camera.name}/image' if camera.name else 'image'
+        findings += _silence(facts, source, f'remap the input with -r {image}:=TOPIC', ' or image_transport')
     elif facts.state == 'active':
         findings.append((OK, 'idle: nobody subscribes to an output'))
     well = facts.state
     if source.subscribed:
-        well = 'frames arrive' if camera.hears else 'waiting for the first frame'
+        well = 'frames arrive' if source.hears else 'waiting for the first frame'
     return _status(facts, f'{prefix}input', findings or [(OK, well)], values)
 
 
-def _silence(facts: NodeFacts, camera: Camera) -> List[Finding]:
-    """An ERROR with the cause where no frame came for ``input_timeout_s``."""
-    since_s = max(filter(None, (camera.last_received_s, camera.subscribed_s)), default=time.monotonic())
-    silent_s = time.monotonic() - since_s
+def _silence(facts: NodeFacts, source: SuitedSubscription, remap: str, or_change: str = '') -> List[Finding]:
+    """An ERROR with the cause where nothing came for ``input_timeout_s``."""
+    silent_s = source.silent_s()
     if silent_s < facts.settings.input_timeout_s:
         return []
-    source = camera.input
     if source.incompatible():
         cause = (
             f'{len(source.incompatible())} publisher(s) offer best effort where the subscription demands reliable; set '
@@ -97,22 +100,36 @@ def _silence(facts: NodeFacts, camera: Camera) -> List[Finding]:
         )
     elif source.wrong_types():
         cause = (
-            f'published there is {", ".join(source.wrong_types())}, expected {source.type_name}; change the topic or '
-            'image_transport'
+            f'published there is {", ".join(source.wrong_types())}, expected {source.type_name}; change the topic'
+            f'{or_change}'
         )
     elif not source.publishers():
-        name = f'{camera.name}/image' if camera.name else 'image'
-        cause = f'nobody publishes there; remap the input with -r {name}:=TOPIC'
-    elif camera.statistics.snapshot().received:
+        cause = f'nobody publishes there; {remap}'
+    elif source.received:
         cause = 'its publisher is there and fell silent'
     else:
         cause = (
             f'{len(source.publishers())} publisher(s) matched but nothing arrives. Large images get lost between '
             'processes that run the defaults of Fast DDS: start the camera with '
             f'{PROFILE_VARIABLES[0]}={config_file(PROFILE)} '
-            f'(Humble, Jazzy: {PROFILE_VARIABLES[1]})'
+            f'(Humble to Jazzy: {PROFILE_VARIABLES[1]})'
         )
-    return [(ERROR, f'no frame on {source.topic} for {silent_s:.1f} s: {cause}')]
+    what = 'frame' if source.kind in (Image, CompressedImage) else 'message'
+    return [(ERROR, f'no {what} on {source.topic} for {silent_s:.1f} s: {cause}')]
+
+
+def cloud_status(facts: NodeFacts, cloud: PointsOutput, prefix: str) -> DiagnosticStatus:
+    """Whether what a cloud needs beside the camera arrives and, where it does not, why."""
+    values: Dict[str, Any] = {'published': cloud.published, 'failed': cloud.failed}
+    findings: List[Finding] = []
+    for source in cloud.sources:
+        name = source.topic
+        values.update({name: source.qos, f'{name} publishers': len(source.publishers())})
+        values[f'{name} received'] = source.received
+        if source.kind is not CameraInfo or not source.received:  # a calibration may come once
+            findings += _silence(facts, source, 'remap it in the launch file')
+    idle = facts.state == 'active' and not cloud.sources[0].subscribed
+    return _status(facts, f'{prefix}cloud', findings or [(OK, 'idle: nobody subscribes to it')] * idle, values)
 
 
 def processing_status(facts: NodeFacts, camera: Camera, prefix: str) -> DiagnosticStatus:

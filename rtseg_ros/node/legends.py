@@ -19,7 +19,7 @@ from rtseg_models.engine.paint import legend
 from rtseg_models.labels import UNLABELLED
 
 from ..image_codec import encode_image
-from .inputs import newest_only
+from .subscription import keep_last
 
 
 class Legends:
@@ -52,7 +52,7 @@ class Legends:
             self._node.destroy_publisher(self._publishers.popitem()[1])
 
     def _add(self, topic: str, message_type: Any) -> None:
-        qos = newest_only(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+        qos = keep_last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
         self._publishers[topic] = self._node.create_publisher(message_type, f'~/{topic}', qos)
 
 

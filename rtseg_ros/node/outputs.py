@@ -20,7 +20,7 @@ from ..compressed_codec import encode_compressed
 from ..image_codec import encode_image
 from ..paints import Paints
 from ..parameters import Settings
-from .inputs import newest_only
+from .subscription import keep_last
 
 Make = Callable[[], Any]
 
@@ -92,7 +92,7 @@ class Outputs:
         self._publishers['debug/pipeline_latency_ms'].publish(Float64(data=latency_ms))
 
     def _add(self, topic: str, message_type: Any) -> None:
-        qos = newest_only(ReliabilityPolicy.RELIABLE)
+        qos = keep_last(1, ReliabilityPolicy.RELIABLE)
         self._publishers[topic] = self._node.create_publisher(message_type, self._prefix + topic, qos)
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -21,7 +21,9 @@ from ..image_codec import BadFrame
 from ..pairing import Pairing
 from ..parameters import Settings
 from .guard import Guard
+from .subscription import SuitedSubscription
 
+SWEEPS = 5  # to keep until they are taken
 PLUMB_BOB_LIKE = ('', 'plumb_bob', 'rational_polynomial')
 
 
@@ -35,7 +37,10 @@ class LabelledFrame(NamedTuple):
 
 
 class PointsOutput:
-    """``follow`` belongs to the executor's thread, ``publish`` to the worker's; clouds are published by either."""
+    """``follow`` belongs to the executor's thread, ``publish`` to the worker's; clouds are published by either.
+
+    ``sources`` are the topics that a cloud needs beside the camera's: depth and its calibration, or sweeps.
+    """
 
     def __init__(self, node: Node, camera: str, settings: Settings, guard: Guard) -> None:
         """Unavailable where the lidar's transform cannot be had for want of tf2_ros."""
@@ -46,7 +51,8 @@ class PointsOutput:
         self._pairing: Pairing[LabelledFrame, Any] = Pairing(int(settings.cloud_sync_s * 1e9))
         self._publishing = threading.Lock()  # guards the pairing and keeps the clouds in the frames' order
         self._depth_info: Optional[CameraInfo] = None
-        self._subscriptions: List[Any] = []
+        self.published = self.failed = 0
+        self.sources = self._lidar_source() if self._lidar else self._depth_sources()
         self._transforms = _Transforms(node) if self._lidar else None
         self._publisher = node.create_publisher(PointCloud2, f'~/{self._prefix}points', qos_profile_sensor_data)
 
@@ -56,21 +62,16 @@ class PointsOutput:
 
     def follow(self, active: bool) -> None:
         """Have depth or lidar subscribed while the cloud is wanted."""
-        if not (active and self.wanted()):
-            self._unsubscribe()
-        elif not self._subscriptions:
-            topics = [('points', PointCloud2, self._keep)] if self._lidar else [
-                ('depth/image', Image, self._keep),
-                ('depth/camera_info', CameraInfo, self._keep_info),
-            ]  # fmt: skip
-            self._subscriptions = [
-                self._node.create_subscription(kind, self._prefix + topic, keep, qos_profile_sensor_data)
-                for topic, kind, keep in topics
-            ]
+        wanted = active and self.wanted()
+        for source in self.sources:
+            source.follow(wanted)
+        if not wanted:
+            with self._publishing:
+                self._pairing.clear()
 
     def close(self) -> None:
         """Unsubscribe and destroy the publisher; harmless when done before."""
-        self._unsubscribe()
+        self.follow(False)
         if self._transforms is not None:
             self._transforms.close()
             self._transforms = None
@@ -101,16 +102,17 @@ class PointsOutput:
     def _publish_cloud(self, frame: LabelledFrame, sweep: Any) -> None:
         try:
             if sweep is None:
-                source = 'points' if self._lidar else 'depth/image'
-                raise BadFrame('unpaired', f'nothing on {self._prefix}{source} within cloud_sync_s of the frame')
+                raise BadFrame('unpaired', f'nothing on {self.sources[0].topic} within cloud_sync_s of the frame')
             points = self._from_lidar(sweep, frame) if self._lidar else self._from_depth(sweep, frame)
             self._publisher.publish(message_from_points(points, frame.header, PointCloud2, PointField))
+            self.published += 1
         except (BadFrame, ValueError, LookupError, cv2.error) as error:  # the mask is out: a cloud must not fail it
+            self.failed += 1
             self._guard.warn(f'{self._prefix}points', f'no cloud for this frame: {error}')
 
     def _from_depth(self, sweep: Any, frame: LabelledFrame) -> np.ndarray:
         if self._depth_info is None:
-            raise LookupError(f'nothing on {self._prefix}depth/camera_info yet')
+            raise LookupError(f'nothing on {self.sources[1].topic} yet')
         return cloud_from_depth(depth_from_message(sweep), frame.labels, frame.rgb, rectified_matrix(self._depth_info))
 
     def _from_lidar(self, sweep: Any, frame: LabelledFrame) -> np.ndarray:
@@ -132,11 +134,18 @@ class PointsOutput:
     def _keep_info(self, message: CameraInfo) -> None:
         self._depth_info = message
 
-    def _unsubscribe(self) -> None:
-        while self._subscriptions:
-            self._node.destroy_subscription(self._subscriptions.pop())
-        with self._publishing:
-            self._pairing.clear()
+    def _depth_sources(self) -> Tuple[SuitedSubscription, ...]:
+        return (
+            self._source('depth/image', Image, self._keep),
+            self._source('depth/camera_info', CameraInfo, self._keep_info),
+        )
+
+    def _lidar_source(self) -> Tuple[SuitedSubscription, ...]:
+        return (self._source('points', PointCloud2, self._keep),)
+
+    def _source(self, name: str, kind: Any, keep: Callable[[Any], None]) -> SuitedSubscription:
+        topic = str(self._node.resolve_topic_name(self._prefix + name))
+        return SuitedSubscription(self._node, topic, kind, keep, depth=SWEEPS)
 
 
 class _Transforms:

@@ -33,7 +33,7 @@ from rtseg_models.street import Street
 
 from ..image_codec import encode_image
 from ..machine import processor_name
-from ..node.inputs import newest_only
+from ..node.subscription import keep_last
 from ..processes import Child, Children
 from ..sources.rendered_street import DEFAULT_SEED
 
@@ -53,7 +53,7 @@ class Peer(Node):
         self._image = encode_image(rgb, 'rgb8', Image().header, Image)
         self._answered_ns = 0
         self._topics: Dict[str, Any] = {}
-        qos = newest_only(ReliabilityPolicy.RELIABLE)
+        qos = keep_last(1, ReliabilityPolicy.RELIABLE)
         for name, image, mask in (('node', 'image', 'segmentation/mask'), ('echo', 'echo/image', 'echo/mask')):
             self._topics[name] = self.create_publisher(Image, image, qos)
             self.create_subscription(Image, mask, self._got, qos)

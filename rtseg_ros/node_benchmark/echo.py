@@ -15,7 +15,7 @@ from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from ..image_codec import encode_image
-from ..node.inputs import newest_only
+from ..node.subscription import keep_last
 from ..shell import run
 
 
@@ -24,7 +24,7 @@ class Echo(Node):
 
     def __init__(self) -> None:
         super().__init__('echo')
-        qos = newest_only(ReliabilityPolicy.RELIABLE)
+        qos = keep_last(1, ReliabilityPolicy.RELIABLE)
         self._masks = self.create_publisher(Image, 'echo/mask', qos)
         self.create_subscription(Image, 'echo/image', self._answer, qos)
 

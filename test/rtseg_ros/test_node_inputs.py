@@ -25,13 +25,19 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 rclpy.init()
 node = rclpy.create_node('camera')
-reliability = ReliabilityPolicy[sys.argv[2]]
-camera = node.create_publisher(Image, sys.argv[1] + '/image', QoSProfile(depth=1, reliability=reliability))
-message = Image(height=720, width=1280, encoding='rgb8', step=3840)
-message.data.frombytes(bytes(720 * 3840))
+topic, qos = sys.argv[1], QoSProfile(depth=1, reliability=ReliabilityPolicy[sys.argv[2]])
+image, depth = (node.create_publisher(Image, f'{topic}/{name}', qos) for name in ('image', 'depth/image'))
+messages = {
+    image: Image(height=720, width=1280, encoding='rgb8', step=3840),
+    depth: Image(height=720, width=1280, encoding='32FC1', step=5120),
+}
+for message in messages.values():
+    message.data.frombytes(bytes(720 * message.step))
 while True:
-    message.header.stamp = node.get_clock().now().to_msg()
-    camera.publish(message)
+    stamp = node.get_clock().now().to_msg()
+    for publisher, message in messages.items():
+        message.header.stamp = stamp
+        publisher.publish(message)
     time.sleep(0.2)
 """
 
@@ -252,6 +258,10 @@ def test_points_wait_for_the_depth_of_their_own_frame(setting):
     assert points_from_message(points, ('z',))['z'] == pytest.approx(5.0)
 
 
+def received_depth(probe, camera):
+    return int(probe.counts(f'{camera} cloud').get(f'/{camera}/depth/image received', 0))
+
+
 @pytest.mark.parametrize('order', ['camera first', 'node first'])
 def test_large_images_arrive_or_the_transport_is_named(setting, order):
     """720x1280 from another process: reliably with Fast DDS's defaults, in any case with the shipped profile."""
@@ -271,11 +281,17 @@ def test_large_images_arrive_or_the_transport_is_named(setting, order):
     try:
         if order == 'camera first':
             start_cameras()
-        _, probe = setting(cameras='[plain, profiled, lossy]', lazy=False, input_timeout_s=1.5)
+        _, probe = setting(cameras='[plain, profiled, lossy]', lazy=False, input_timeout_s=1.5, cloud='depth')
+        for name in cameras:
+            probe.subscribe(f'{NODE}/{name}/points', PointCloud2, qos_profile_sensor_data)
         if order == 'node first':
             start_cameras()
         for name in ('plain', 'profiled'):
             until(lambda name=name: int(probe.counts(f'{name} input')['received']) >= 3, f'frames of {name}', 15.0)
+            until(lambda name=name: received_depth(probe, name) >= 3, f'depth of {name}', 15.0)
+        assert 'nobody publishes' in diagnosed(probe, '/plain/depth/camera_info', 'plain cloud').message
+        if not received_depth(probe, 'lossy'):
+            assert PROFILE in diagnosed(probe, 'matched but nothing arrives', 'lossy cloud').message
         if probe.counts('lossy input')['received'] == '0':
             assert PROFILE in diagnosed(probe, 'matched but nothing arrives', 'lossy input').message
     finally:

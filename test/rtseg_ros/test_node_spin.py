@@ -35,7 +35,7 @@ class WaitSet(healthy_wait_set):
 def create(self, node, camera, settings, on_image):
     def arrived(message):
         if message.header.frame_id == 'last words':
-            stuck.append(self._image.handle)
+            stuck.append(self._subscription.handle)
         on_image(message)
     healthy_create(self, node, camera, settings, arrived)
 

@@ -1,0 +1,123 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A subscription that comes and goes, in the reliability that suits the topic's publishers."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, List, Optional, Set, Tuple
+
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+
+def keep_last(
+    depth: int, reliability: ReliabilityPolicy, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE
+) -> QoSProfile:
+    """The newest ``depth`` messages, with the given policies."""
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliability, durability=durability)
+
+
+class SuitedSubscription:
+    """Reliable while every publisher offers it, else best effort, which large messages often do not survive.
+
+    ``follow`` is called ten times a second by the executor's thread; everything else reads what it found.
+    """
+
+    def __init__(
+        self, node: Node, topic: str, kind: Any, on_message: Callable[[Any], None], *, depth: int, wished: str = 'auto'
+    ) -> None:
+        """``topic`` resolved; ``kind`` of sensor_msgs; ``wished`` is ``auto``, ``reliable`` or ``best_effort``."""
+        self.topic = topic
+        self.kind = kind
+        self.type_name = f'sensor_msgs/msg/{kind.__name__}'
+        self.reliability = ReliabilityPolicy.RELIABLE
+        self.incompatible_events = 0
+        self.received = 0
+        self.last_received_s: Optional[float] = None
+        self.subscribed_s: Optional[float] = None
+        self._node = node
+        self._on_message = on_message
+        self._depth = depth
+        self._wished = wished
+        self._subscription: Any = None
+        self._seen_incompatible: Set[Tuple[int, ...]] = set()
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether messages can arrive."""
+        return self._subscription is not None
+
+    @property
+    def qos(self) -> str:
+        """The policies in use, for people."""
+        reliability = self.reliability.name.lower()
+        return f'{reliability}, volatile, keep last {self._depth}' if self.subscribed else 'not subscribed'
+
+    def follow(self, wanted: bool) -> None:
+        """Subscribe or unsubscribe, and re-subscribe where the publishers ask for another reliability."""
+        if not wanted:
+            self.close()
+            return
+        reliability = self._suitable()
+        if self._subscription is not None and reliability != self.reliability:
+            self._destroy()
+        if self._subscription is None:
+            self.reliability = reliability
+            self.subscribed_s = time.monotonic()
+            self._subscription = self._node.create_subscription(
+                self.kind, self.topic, self._receive, keep_last(self._depth, reliability)
+            )
+        found = {tuple(p.endpoint_gid) for p in self.incompatible()}
+        self.incompatible_events += len(found - self._seen_incompatible)
+        self._seen_incompatible |= found
+
+    def close(self) -> None:
+        """Unsubscribe; harmless when not subscribed."""
+        self._destroy()
+        self.subscribed_s = None
+
+    @property
+    def hears(self) -> bool:
+        """Whether a message has come through the present subscription."""
+        last_s, since_s = self.last_received_s, self.subscribed_s
+        return last_s is not None and since_s is not None and since_s < last_s
+
+    def silent_s(self) -> float:
+        """Seconds since the last message or, where none came since then, the subscription; 0 without one."""
+        since_s = self.subscribed_s
+        return 0.0 if since_s is None else time.monotonic() - max(since_s, self.last_received_s or 0.0)
+
+    def publishers(self) -> List[Any]:
+        """What DDS tells of the topic's publishers of the right type."""
+        return [p for p in self._endpoints() if p.topic_type == self.type_name]
+
+    def wrong_types(self) -> List[str]:
+        """Types other than ours that are published on the topic."""
+        return sorted({p.topic_type for p in self._endpoints()} - {self.type_name})
+
+    def incompatible(self) -> List[Any]:
+        """Publishers that cannot reach us: they offer best effort where the subscription demands reliable."""
+        if not self.subscribed or self.reliability != ReliabilityPolicy.RELIABLE:
+            return []
+        return [p for p in self.publishers() if p.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT]
+
+    def _endpoints(self) -> List[Any]:
+        endpoints: List[Any] = self._node.get_publishers_info_by_topic(self.topic)
+        return endpoints
+
+    def _suitable(self) -> ReliabilityPolicy:
+        if self._wished != 'auto':
+            return ReliabilityPolicy.RELIABLE if self._wished == 'reliable' else ReliabilityPolicy.BEST_EFFORT
+        offers = {p.qos_profile.reliability for p in self.publishers()}
+        return ReliabilityPolicy.BEST_EFFORT if ReliabilityPolicy.BEST_EFFORT in offers else ReliabilityPolicy.RELIABLE
+
+    def _receive(self, message: Any) -> None:
+        self.received += 1
+        self.last_received_s = time.monotonic()
+        self._on_message(message)
+
+    def _destroy(self) -> None:
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
