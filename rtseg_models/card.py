@@ -49,6 +49,10 @@ class Card:
         """Number of classes, void not counted."""
         return len(self.class_names)
 
+    def figure_name(self, split: str, size: Size) -> str:
+        """What a figure of ``split`` at input ``size`` is called in ``miou``."""
+        return split if size == self.input_size else f'{split}@{size[0]}x{size[1]}'
+
     def colour_table(self) -> List[Rgb]:
         """256 colours by mask value; values without a class are black."""
         table: List[Rgb] = [(0, 0, 0)] * 256

@@ -43,4 +43,4 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     with torch.no_grad():  # an untrained network leans to one class; without it the masks show the picture's parts
         network.classifier[3].bias -= Deployed(network, card.mean, card.std)(frame).mean((0, 2, 3))
     out: Path = tmp_path_factory.mktemp('bundles') / 'tiny'
-    return write_bundle(network, card, out, sizes=[(96, 128)])
+    return write_bundle(network, card, out, sizes=[(96, 128)], half=True)

@@ -15,7 +15,6 @@ from ..datasets.sample import Dataset
 from ..engine import Pipeline
 from ..errors import Unavailable
 from ..evaluation import evaluate
-from ..export.figures import figure_name
 from .run import run_benchmark
 
 FRACTIONS = {'full': 1, 'half': 2, 'quarter': 4}
@@ -75,7 +74,7 @@ def measure_trade_off(
 
 def _miou(bundle: Bundle, size: Size, data: Dataset, split: str) -> Optional[float]:
     if split in bundle.card.origin.get('trained_on', []):
-        return bundle.card.miou.get(figure_name(split, size, bundle.card))
+        return bundle.card.miou.get(bundle.card.figure_name(split, size))
     pipeline = Pipeline(bundle, input_size=size)
     found = round(evaluate(pipeline, data).confusion.miou(), 4)
     pipeline.close()

@@ -10,7 +10,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import AbstractSet, Iterator, Sequence
+from typing import AbstractSet, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 from safetensors.torch import save_file
@@ -25,29 +25,50 @@ from ..errors import BundleError, RtsegError
 from ..networks import logit_stride
 from ..street import Street
 
+LEAST_SHARE = 0.999
+"""Of the labels that must stay where weights are stored in fp16."""
+
 ON_CPU = Options(device='cpu', precision='fp32')  # where runtimes are compared, whatever the machine has
 
 
 def write_bundle(
-    network: nn.Module, card: Card, out: Path, *, sizes: Sequence[Size] = (), half: bool = True, golden_seed: int = 2026
+    network: nn.Module,
+    card: Card,
+    out: Path,
+    *,
+    sizes: Sequence[Size] = (),
+    half: Optional[bool] = None,
+    golden_seed: int = 2026,
 ) -> Bundle:
     """Write ``network`` (evaluation weights) as a bundle at ``out``: graphs for the card's input size and ``sizes``.
 
-    The card's hash and stride are filled in. The golden sample is a rendered frame of the input size with the labels of
-    eager PyTorch. Before the folder appears, every graph is compared with eager at its own size: BundleError where
-    logits differ by more than 1e-3 of their standard deviation. RtsegError where ``out`` exists already.
+    The card's hash and stride are filled in. ``half`` stores convolutions in fp16, by default where 99.9 % of the
+    golden frame's labels are those of fp32; the card tells the share (``origin['fp16_weights']``). The golden sample
+    is a rendered frame of the input size with the labels of eager PyTorch. Before the folder appears, every graph is
+    compared with eager at its own size: BundleError where logits differ by more than 1e-3 of their standard deviation.
+    RtsegError where ``out`` exists already.
     """
     with _new_folder(out) as part:
-        save_file(stored_tensors(network, half), str(part / WEIGHTS))
-        (part / WEIGHTS).chmod(0o644)
-        card = replace(card, weights_sha256=sha256_of(part / WEIGHTS), output_stride=logit_stride(network))
-        (part / 'card.json').write_text(card.to_json(), encoding='utf-8')
-        bundle = load_bundle(str(part))
-        _add_graphs(bundle, {card.input_size, *sizes})
         frame = Street(golden_seed, height=card.input_size[0], width=card.input_size[1]).frame(0).rgb
-        labels = Pipeline(bundle, backend='torch', options=ON_CPU)(frame).labels
+        if half is None:
+            exact = _store(network, card, part, frame, half=False)[1]
+            share = float(np.mean(_store(network, card, part, frame, half=True)[1] == exact))
+            half = share >= LEAST_SHARE
+            card = replace(card, origin={**card.origin, 'fp16_weights': round(share, 5)})
+        bundle, labels = _store(network, card, part, frame, half)
+        _add_graphs(bundle, {card.input_size, *sizes})
         np.savez_compressed(part / 'golden.npz', rgb=frame, labels=labels)
     return load_bundle(str(out))
+
+
+def _store(network: nn.Module, card: Card, part: Path, frame: np.ndarray, half: bool) -> Tuple[Bundle, np.ndarray]:
+    """Write weights and card to the folder ``part``; the bundle and its labels (H,W) of ``frame`` in eager PyTorch."""
+    save_file(stored_tensors(network, half), str(part / WEIGHTS))
+    (part / WEIGHTS).chmod(0o644)
+    card = replace(card, weights_sha256=sha256_of(part / WEIGHTS), output_stride=logit_stride(network))
+    (part / 'card.json').write_text(card.to_json(), encoding='utf-8')
+    bundle = load_bundle(str(part))
+    return bundle, Pipeline(bundle, backend='torch', options=ON_CPU)(frame).labels
 
 
 def with_sizes(bundle: Bundle, out: Path, sizes: Sequence[Size]) -> Bundle:

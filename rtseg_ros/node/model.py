@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, List, Optional
+from typing import Callable, List, Optional, Tuple
 
 from rtseg_models.bundle import Bundle, load_bundle
 from rtseg_models.card import Size
@@ -93,15 +93,27 @@ def configured_size(model: Model) -> Size:
 def ladder_sizes(bundle: Bundle, settings: Settings, backend: str) -> List[Size]:
     """The input sizes that a target rate may choose from, smallest first, and the configured one among them.
 
-    Those with a graph; PyTorch, which needs none, has shares of the card's size.
+    Those with a graph; PyTorch, which needs none, has shares of the card's size. A size that scored below a smaller one
+    on ``val``, as the card tells, is left out: it would take time for nothing.
     """
     card, sizes = bundle.card, set(bundle.sizes())
     if backend == 'torch':
         step = card.output_stride
         scaled = {tuple(round(side * share / step) * step for side in card.input_size) for share in _SHARES}
         sizes = {(h, w) for h, w in scaled if min(h, w) >= 32}
+    ladder: List[Size] = []
+    best = 0.0
+    for size in sorted(sizes, key=_pixels):
+        scored = card.miou.get(card.figure_name('val', size), best)
+        if scored >= best:
+            ladder.append(size)
+            best = scored
     requested = _requested_size(settings)
-    return sorted(sizes | ({requested} if requested else set()), key=lambda s: (s[0] * s[1], s))
+    return sorted({*ladder, *([requested] if requested else [])}, key=_pixels)
+
+
+def _pixels(size: Size) -> Tuple[int, Size]:
+    return size[0] * size[1], size
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 """``target_rate_hz`` on the real node, whose network takes as long as a file says, in proportion to its pixels."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -176,3 +177,16 @@ def test_the_ladder_is_what_a_runtime_can_open(folder):
     assert ladder_sizes(bundle, Settings(), 'openvino') == graphs
     assert ladder_sizes(bundle, Settings(), 'torch') == [(32, 48), (48, 72), (64, 96)]
     assert ladder_sizes(bundle, Settings(input_height=72, input_width=88), 'openvino') == sorted([*graphs, (72, 88)])
+
+
+def test_the_ladder_has_no_size_that_scored_below_a_smaller_one(folder):
+    bundle = load_bundle(str(folder))
+
+    def ladder(scores, **settings):
+        return ladder_sizes(replace(bundle, card=replace(bundle.card, miou=scores)), Settings(**settings), 'openvino')
+
+    assert bundle.card.input_size == (64, 96)
+    assert ladder({'val': 0.6, 'val@96x128': 0.5, 'val@128x192': 0.55}) == [(64, 96)]
+    assert ladder({'val': 0.6, 'val@96x128': 0.5, 'val@128x192': 0.7}) == [(64, 96), (128, 192)]
+    assert ladder({'val': 0.6, 'val@128x192': 0.5}) == [(64, 96), (96, 128)]  # unknown: taken
+    assert ladder({'val': 0.6, 'val@96x128': 0.5}, input_height=96, input_width=128)[1] == (96, 128)  # asked for

@@ -8,11 +8,11 @@ from typing import Tuple, Union
 
 import numpy as np
 import torch
+from torch import nn
 
 from ...bundle import Bundle
 from ...card import Size
 from ...errors import Unavailable
-from ...networks.deployed import Deployed
 from . import Options, choose_precision, device_index
 from .torch_cuda import CudaBackend
 from .torch_graph import deployed_network
@@ -25,7 +25,7 @@ class TorchBackend:
     device = 'cpu'
     precision = 'fp32'
 
-    def __init__(self, deployed: Deployed) -> None:
+    def __init__(self, deployed: nn.Module) -> None:
         self.fallback = ''
         self._deployed = deployed
 

@@ -7,20 +7,24 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Set, Tuple
 
 import pytest
+import torch
 from click.testing import CliRunner
+from safetensors.numpy import load_file
 
 from rtseg_models.bundle import Bundle, load_bundle
 from rtseg_models.cli.export_command import command
 from rtseg_models.datasets.sample import Sample
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.backends import Options, installed
+from rtseg_models.engine.backends.torch_graph import deployed_network
 from rtseg_models.errors import ConfigurationError, Unavailable
 from rtseg_models.evaluation import evaluate
 from rtseg_models.export import figures
-from rtseg_models.export.figures import measure, rewrite_card, with_figures
+from rtseg_models.export.bundle_writer import write_bundle
+from rtseg_models.export.figures import measure, rewrite_card, with_figures, with_words
 from rtseg_models.labels import CAMVID
 from rtseg_models.street import Street
 
@@ -65,8 +69,9 @@ def test_a_processor_without_bf16_costs_only_its_agreement(
 
     monkeypatch.setattr(figures, 'Pipeline', refusing)
     card = measure(copy(tiny_bundle, tmp_path / 'bundle', {}, agreement={}), streets, 'val').card
-    assert 'val' in card.miou and card.agreement == {}
-    assert not installed('openvino') or 'the CPU offers fp32 alone' in caplog.text
+    assert 'val' in card.miou and set(card.agreement) == {'fp16'}
+    assert 0.99 <= card.agreement['fp16'] <= 1
+    assert 'the CPU offers fp32 alone' in caplog.text
 
 
 def test_every_size_of_the_bundle_is_measured(tiny_bundle: Bundle, streets: Streets, tmp_path: Path) -> None:
@@ -117,11 +122,51 @@ def test_figures_are_taken_over_with_their_origin(runs: Dict[str, Bundle]) -> No
     assert told['val']['trained_on'] == ['train'] and told['val']['other_settings'] == {}
     assert told['held_out_drive']['hold_out'] == '0001TP'
     assert told['held_out_drive']['other_settings'] == {'lr': 0.02}
+    assert card.origin['protocol'] == (
+        'weights: train, val; val: another run of the recipe, on train; '
+        'held_out_drive: another run of the recipe, on train without 0001TP'
+    )
+
+
+def test_limits_name_the_domain_and_the_weak_classes(runs: Dict[str, Bundle]) -> None:
+    card = runs['selection'].card
+    weak = replace(card, origin={**card.origin, 'iou': {'val': {'sky': 0.9, 'pole': 0.125, 'car': None}}})
+    domain, classes = with_words(weak).origin['limits']
+    assert 'Cambridge' in domain and classes == 'IoU below 0.3 on val: pole 0.12'
+    assert with_words(weak).origin['protocol'] == 'weights: train; val: these weights'
+
+
+def test_fp16_that_overflows_counts_as_no_agreement(tiny_bundle: Bundle, streets: Streets, tmp_path: Path) -> None:
+    network = deployed_network(tiny_bundle).network
+    with torch.no_grad():
+        next(p for p in network.parameters() if p.ndim == 4).mul_(1e7)
+    bundle = write_bundle(network, replace(tiny_bundle.card, agreement={}), tmp_path / 'loud', half=False)
+    assert measure(bundle, streets, 'val').card.agreement['fp16'] < 0.99
+
+
+def test_weights_stay_in_fp32_where_fp16_changes_labels(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    network = deployed_network(tiny_bundle).network
+    last = [p for p in network.parameters() if p.ndim == 4][-1]
+    with torch.no_grad():
+        last[5] += 1  # one class wins everywhere
+        [p for p in network.parameters() if p.ndim == 1][-1].zero_()  # its bias
+    assert stored(network, tiny_bundle, tmp_path / 'clear') == (1.0, {'float16', 'float32'})
+    with torch.no_grad():
+        last.copy_(1 + (last - last.mean()) * 1e-5)  # all classes alike but for what fp16 cannot tell
+    share, kinds = stored(network, tiny_bundle, tmp_path / 'close')
+    assert share < 0.999 and kinds == {'float32'}
+
+
+def stored(network: torch.nn.Module, like: Bundle, out: Path) -> Tuple[float, Set[str]]:
+    bundle = write_bundle(network, like.card, out)
+    return bundle.card.origin['fp16_weights'], {str(w.dtype) for w in load_file(bundle.weights_path).values()}
 
 
 def test_own_figures_stay_and_second_hand_ones_are_not_passed_on(runs: Dict[str, Bundle]) -> None:
     second_hand = with_figures(runs['shipped'], [runs['held_out']])
-    assert with_figures(runs['selection'], [second_hand]).card == runs['selection'].card
+    card = runs['selection'].card
+    assert with_figures(runs['selection'], [second_hand]).card == with_words(card)
+    assert card.miou.items() >= {'val': 0.71}.items()
     assert with_figures(runs['selection'], [runs['held_out']]).card.miou['val'] == 0.71
 
 
