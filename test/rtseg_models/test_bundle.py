@@ -6,7 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable, Dict
 
 import numpy as np
 import onnx
@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from rtseg_models.bundle import WEIGHTS, Bundle, load_bundle, sha256_of, shipped_bundles
 from rtseg_models.card import Card
 from rtseg_models.engine import Pipeline
-from rtseg_models.engine.backends import Options
+from rtseg_models.engine.backends import Options, openvino_backend
 from rtseg_models.errors import BundleError, ConfigurationError, NotFound, RtsegError
 from rtseg_models.export.bundle_writer import write_bundle
 from rtseg_models.networks import build_network
@@ -167,3 +167,33 @@ def test_the_readme_tells_the_cards_figures() -> None:
         assert f'| {bundle.card.miou["val"]:.3f} | {bundle.card.miou["held_out_drive"]:.3f} |' in row
         assert all(f'`{split}`' in row for split in bundle.card.origin['trained_on'])
         assert ', '.join(f'{h}x{w}' for h, w in bundle.sizes()) in row
+
+
+def test_weights_root_is_a_folder_and_not_the_beginning_of_a_name(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / 'models').mkdir()
+    shutil.copytree(tiny_bundle.path, tmp_path / 'models-of-others')
+    with pytest.raises(ConfigurationError, match='outside weights_root'):
+        load_bundle(str(tmp_path / 'models-of-others'), str(tmp_path / 'models'))
+
+
+def test_a_golden_sample_of_another_shape_or_kind_is_refused(copy: Path) -> None:
+    bundle = load_bundle(str(copy))
+    rgb, labels = bundle.golden()
+    wrong: Dict[str, np.ndarray]
+    for wrong in ({'labels': labels[:-1]}, {'labels': labels.astype(np.int64)}, {'rgb': rgb / 255}):
+        np.savez_compressed(copy / 'golden.npz', **{'rgb': rgb, 'labels': labels, **wrong})
+        with pytest.raises(BundleError, match=r'golden\.npz: rgb is'):
+            bundle.golden()
+
+
+def test_graphs_that_disagree_with_pytorch_are_not_written(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(backend: Any, rgb: np.ndarray) -> np.ndarray:
+        return sound(backend, rgb) * np.float32(1.01)
+
+    sound = openvino_backend.OpenVINOBackend.infer
+    monkeypatch.setattr(openvino_backend.OpenVINOBackend, 'infer', spoilt)
+    with pytest.raises(BundleError, match='openvino differs from eager at 64x96'):
+        write_bundle(build_network('fast_scnn', 11).eval(), tiny_bundle.card, tmp_path / 'out')
+    assert list(tmp_path.iterdir()) == []

@@ -67,3 +67,11 @@ def test_shapes_must_be_equal() -> None:
 def test_nothing_counted_is_nan() -> None:
     assert np.isnan(ConfusionMatrix(2).miou())
     assert np.isnan(ConfusionMatrix(2).pixel_accuracy())
+
+
+def test_unlabelled_pixels_add_up():
+    truth, prediction = np.array([[0, 1]], np.uint8), np.array([[255, 1]], np.uint8)
+    whole, part = ConfusionMatrix(2), ConfusionMatrix(2)
+    part.update(truth, prediction)
+    whole += part
+    assert whole.unlabelled.tolist() == [1, 0] and whole.pixel_accuracy() == 0.5

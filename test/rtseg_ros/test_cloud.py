@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtseg_models.street import Street
-from rtseg_ros.cloud import POINT, cloud_from_depth, cloud_from_lidar
+from rtseg_ros.cloud import POINT, _fold_radius, cloud_from_depth, cloud_from_lidar
 from rtseg_ros.cloud_codec import depth_from_message, message_from_points, points_from_message
 from rtseg_ros.image_codec import BadFrame
 
@@ -314,3 +314,7 @@ def test_depth_images_of_either_byte_order(encoding, dtype, big):
         with pytest.raises(BadFrame) as caught:
             depth_from_message(SimpleNamespace(**{**vars(msg), **change}))
         assert caught.value.reason == reason
+
+
+def test_tangential_distortion_does_not_fold():
+    assert _fold_radius((0.0, 0.0, 0.0, -0.2, 0.0)) == np.inf

@@ -44,3 +44,32 @@ def test_the_device_on_a_gpu_is_the_gpu(backend, name):
     model = SimpleNamespace(pipeline=SimpleNamespace(backend=backend))
     values = {entry.key: entry.value for entry in device_status(facts(model=model)).values}
     assert (values['actual'], values['name']) == (backend.device, name)
+
+
+@pytest.mark.parametrize(
+    'total_ms, changes, level, told',
+    [
+        (10.0, {}, DiagnosticStatus.OK, ''),
+        (200.0, {}, DiagnosticStatus.WARN, 'latency_warn_ms'),
+        (600.0, {}, DiagnosticStatus.ERROR, 'latency_error_ms'),
+        (600.0, {'latency_error_ms': 0.0}, DiagnosticStatus.WARN, 'latency_warn_ms'),
+        (10.0, {'min_rate_hz': 5.0}, DiagnosticStatus.WARN, 'min_rate_hz'),
+    ],
+)
+def test_slow_masks_are_told_by_their_limit(total_ms, changes, level, told):
+    status = processing(total_ms, **changes)
+    assert status.level == level and told in status.message
+
+
+def test_a_disabled_node_says_so():
+    known = facts(busy_s=0.0)
+    known.enabled = False
+    assert 'disabled' in processing(10.0, known).message
+
+
+def processing(total_ms, known=None, **changes):
+    statistics = Statistics()
+    statistics.published({'total': total_ms})
+    known = known or facts(busy_s=0.0)
+    known.settings = replace(known.settings, **changes)
+    return processing_status(known, SimpleNamespace(statistics=statistics, input=SimpleNamespace(subscribed=True)), '')

@@ -80,3 +80,11 @@ def test_any_stamp_gets_one_verdict(frames):
             assert verdict.reason == 'zero_stamp'
         elif now_ns and abs(now_ns - stamp_ns) < 2**52:  # where float seconds still tell nanoseconds apart
             assert verdict.reason == ('stale' if late else 'future' if early else '')
+
+
+def test_a_jump_is_seen_across_a_clock_that_reads_zero():
+    now_ns = 10**12
+    gate = FrameGate()
+    gate.check(now_ns, now_ns)
+    gate.check(0, 0)
+    assert gate.check(now_ns, now_ns - 2 * JUMP_NS).jumped

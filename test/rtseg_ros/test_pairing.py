@@ -54,3 +54,10 @@ def test_the_nearest_of_all_sweeps_is_taken(stamps, frame):
         decided += pairing.add_sweep(stamp, stamp)
     nearest = min(abs(stamp - frame) for stamp in stamps)
     assert [abs(sweep - frame) for _, sweep in decided] == ([nearest] if max(stamps) >= frame else [])
+
+
+def test_only_the_newest_sweeps_wait():
+    pairing = Pairing(10**9)
+    for stamp in range(KEPT_SWEEPS + 1):
+        pairing.add_sweep(stamp, stamp)
+    assert pairing.add_frame(0, 'frame') == [('frame', 1)]  # sweep 0 is gone

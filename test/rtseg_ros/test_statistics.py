@@ -116,3 +116,11 @@ def test_snapshots_balance_between_threads():
         worker.join(30)
     assert all(0 <= shot.in_flight <= len(workers) for shot in shots)
     assert statistics.snapshot().in_flight == 0
+
+
+def test_rates_of_the_first_second_are_not_blown_up():
+    now_s = [100.0]
+    statistics = Statistics(lambda: now_s[0])
+    now_s[0] += 0.1
+    statistics.received()
+    assert statistics.snapshot().received_hz == 1

@@ -14,6 +14,7 @@ from rtseg_models.engine import NonFiniteLogits, Pipeline, pipeline
 from rtseg_models.engine.backends import Options, installed
 from rtseg_models.engine.postprocess import dense_labels
 from rtseg_models.engine.preprocess import stretch
+from rtseg_models.errors import BundleError
 
 
 class Painter:
@@ -165,3 +166,35 @@ def test_no_pytorch_unless_it_is_chosen(bundle):
         "assert not {'torch', 'rclpy', 'lightning'} & set(sys.modules), p.backend.name\n"
     )
     subprocess.run([sys.executable, '-c', script], check=True)
+
+
+@pytest.mark.parametrize(
+    'precision, wrong, passes',
+    [('fp32', 0.0005, True), ('fp32', 0.005, False), ('bf16', 0.005, True), ('bf16', 0.02, False)],
+)
+def test_the_self_test_asks_more_of_fp32(monkeypatch, precision, wrong, passes):
+    closed = []
+    backend = SimpleNamespace(name='b', precision=precision, close=lambda: closed.append(1))
+    monkeypatch.setattr(pipeline, 'open_backend', lambda *_: backend)
+    expected = np.zeros((100, 100), np.uint8)
+    found = expected.copy()
+    found.reshape(-1)[: round(10_000 * wrong)] = 1
+    monkeypatch.setattr(Pipeline, '__call__', lambda self, rgb: SimpleNamespace(labels=found))
+    tested = Pipeline(
+        SimpleNamespace(card=SimpleNamespace(input_size=(64, 96)), path='p', golden=lambda: (None, expected))
+    )
+    if passes:
+        assert tested.self_test() == pytest.approx(1 - wrong)
+    else:
+        with pytest.raises(BundleError, match='golden sample agrees'):
+            tested.self_test()
+    tested.close()
+    assert closed == [1]
+
+
+def test_an_input_that_is_no_multiple_of_the_stride(monkeypatch):
+    logits = np.random.default_rng(0).normal(size=(1, 4, 8, 13)).astype(np.float32)
+    monkeypatch.setattr(pipeline, 'open_backend', lambda *_: SimpleNamespace(name='b', infer=lambda rgb: logits))
+    card = SimpleNamespace(input_size=(60, 100), output_stride=8, align_corners=False)
+    labels = Pipeline(SimpleNamespace(card=card, name='odd'))(np.zeros((90, 150, 3), np.uint8)).labels
+    np.testing.assert_array_equal(labels, dense_labels(logits[0], (90, 150), (60, 100), 8))

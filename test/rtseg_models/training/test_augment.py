@@ -125,3 +125,35 @@ def test_sources_of_several_sizes_keep_their_order() -> None:
     for (rgb, label), view, crop, ids in zip(sources, drawn, crops, labels):
         alone = seen([rgb], [label], [view], TINY)
         assert torch.allclose(alone[0][0], crop, atol=1e-3) and torch.equal(alone[1][0], ids)
+
+
+def drawn(**changes: float) -> List[View]:
+    """200 views of a recipe that changes nothing else."""
+    return [draw_view((64, 96), replace(PLAIN, **changes), np.random.default_rng(i)) for i in range(200)]  # type: ignore
+
+
+@pytest.mark.parametrize(
+    'change, field, unit, low, high',
+    [
+        ('noise', 'noise_sigma', 255, 0.0, 0.2),
+        ('hue', 'hue', 1, -0.2, 0.2),
+        ('saturation', 'saturation', 1, 0.8, 1.2),
+        ('contrast', 'contrast', 1, 0.8, 1.2),
+        ('brightness', 'brightness', 1, -0.2, 0.2),
+    ],
+)
+def test_changes_are_as_large_as_the_recipe_says(change: str, field: str, unit: int, low: float, high: float) -> None:
+    values = np.array([getattr(view, field) for view in drawn(**{change: 0.2})]) * unit
+    assert low <= values.min() < low + 0.02 and high - 0.02 < values.max() <= high
+
+
+def test_the_cast_is_drawn_for_each_channel() -> None:
+    casts = np.array([view.cast for view in drawn(cast=0.2)])
+    assert (np.abs(np.corrcoef(casts.T) - np.eye(3)) < 0.3).all()
+
+
+def test_rotation_and_aspect_are_drawn() -> None:
+    turns = np.rad2deg([np.arctan2(v.image[1, 0], v.image[0, 0]) for v in drawn(rotation=10.0)])
+    assert 9 < np.abs(turns).max() <= 10.001 and turns.min() < 0 < turns.max()
+    shares = np.log([v.image[0, 0] / v.image[1, 1] for v in drawn(aspect=0.3)])
+    assert 0.27 < np.abs(shares).max() <= 0.3001

@@ -208,6 +208,7 @@ def test_a_checkpoint_of_the_first_layout_becomes_a_bundle(tmp_path: Path) -> No
     torch.save({**state, 'class_set': 'camvid', 'hardware': 'here', 'lineage': []}, tmp_path / 'last.pt')
     bundle = bundle_from_checkpoint(tmp_path / 'last.pt', tmp_path / 'bundle')
     assert bundle.card.class_names == CAMVID.names
+    assert (bundle.card.mean, bundle.card.std, bundle.card.input_size) == (ONE.mean, ONE.std, SIZE)
     assert bundle.card.origin['trained_on'] == ['train'] and bundle.card.origin['epochs'] == 3
 
 

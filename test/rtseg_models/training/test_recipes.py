@@ -126,3 +126,8 @@ def test_processes_share_each_batch_without_overlap() -> None:
     assert chosen.shape == (4, 4) and set(range(10)) <= set(chosen.ravel().tolist())
     assert ((chosen >= 10).sum(axis=1) == 1).all()
     assert (chosen != batches.chosen(1)).any() and (chosen == batches.chosen(0)).all()
+
+
+def test_sgd_has_the_recipes_momentum() -> None:
+    recipe = replace(PLAIN, optimiser='sgd', momentum=0.9, weight_decay=1e-4)
+    assert all(group['momentum'] == 0.9 for group in optimiser(torch.nn.Conv2d(1, 1, 1), recipe).param_groups)

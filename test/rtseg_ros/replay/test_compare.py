@@ -14,9 +14,11 @@ from recordings import drive, frames, write_bag
 from replays import LABELS, TOPIC
 
 from rtseg_models.errors import NotFound, UsageError
+from rtseg_ros.replay import changed_frames, changes
 from rtseg_ros.replay.changes import WORTH, count_worth, most_changed, rate
 from rtseg_ros.replay.command import main
-from rtseg_ros.replay.compare import compare_runs
+from rtseg_ros.replay.compare import accuracy, compare_runs
+from rtseg_ros.replay.runs import Run
 from rtseg_ros.replay.verdict import verdict
 
 
@@ -207,3 +209,37 @@ def test_most_changed_frames_are_no_neighbours():
     assert most_changed(rows) == [rows[5 * i] for i in range(6)]
     assert most_changed(rows[:3]) == rows[:3]
     assert most_changed([*rows, {'changed': 0.0, 'delta': -0.2}])[0]['delta'] == -0.2
+
+
+KEY = ('d', '/mask', 1, 0)
+
+
+def run_of(names, frames=()):
+    source = {'bags': ['d'], 'bag_paths': [''], 'ground_truth_spec': None}
+    classes = [{'name': name, 'colour': [9, 9, 9]} for name in names]
+    return Run(Path(), {'classes': classes, 'iou': dict.fromkeys(names, 0.5), 'source': source}, dict(frames))
+
+
+def test_classes_in_another_order_are_the_same(monkeypatch):
+    a, b = run_of(['road', 'car'], {KEY: {}}), run_of(['car', 'road'], {KEY: {}})
+    masks = np.array([[0, 1, 1, 255]], np.uint8), np.array([[1, 0, 0, 255]], np.uint8)
+    monkeypatch.setattr(changes, 'paired_masks', lambda *_: iter([(KEY, *masks)]))
+    assert changes.changes(a, b, [KEY])['changed'] == 0
+    drawn = []
+    monkeypatch.setattr(changed_frames, '_image', lambda *_: None)
+    monkeypatch.setattr(changed_frames, '_marked', lambda rgb, rated: drawn.append(rated) or rgb)
+    changed_frames._pictures(a, b, KEY, *masks, None)
+    assert (drawn[0] == 255).all()
+
+
+def test_iou_is_compared_by_name():
+    a = run_of(['road', 'car'], {KEY: {'confusion': [[0, 0, 30], [1, 0, 10], [1, 1, 10]]}})
+    b = run_of(['car', 'road'], {KEY: {'confusion': [[1, 1, 30], [0, 1, 10], [0, 0, 10]]}})
+    assert all(figure['delta'] == 0 for figure in accuracy(a, b, [KEY])['iou'].values())
+
+
+def test_blocks_are_a_twentieth_of_the_frames_and_20_at_most():
+    frames = {('d', '/mask', i, i): {'confusion': [[0, 0, 1]]} for i in range(500)}
+    a = run_of(['road'], frames)
+    assert accuracy(a, a, list(frames))['block_frames'] == 20
+    assert accuracy(a, a, list(frames)[:60])['block_frames'] == 3

@@ -8,6 +8,7 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -102,3 +103,19 @@ def test_bad_bag_is_listed_and_the_others_are_done(cluster, tiny_bundle, bags, t
     results, failed = fleet.run_on_ray([bad, good], 'local', print)
     assert [len(r.records) for r in results] == [2]
     assert 'not a bag' in failed['broken']
+
+
+def test_a_worker_opens_another_pipeline_for_another_job(monkeypatch):
+    opened, closed = [], []
+
+    def pipeline(job):
+        opened.append(job)
+        return SimpleNamespace(job=job, close=lambda: closed.append(job))
+
+    monkeypatch.setattr(fleet, '_pipelines', {})
+    monkeypatch.setattr(replay_job.Job, 'open_pipeline', pipeline)
+    monkeypatch.setattr(fleet, 'run_job', lambda job, pipelines, observer: pipelines[0].job)
+    job = replay_job.Job('a', '', 'm', '', ())
+    jobs = [replace(job, **change) for change in ({}, {'precision': 'fp32'}, {'threads': 2}, {'input_size': (64, 96)})]
+    assert [fleet.do_job(wanted) for wanted in jobs] == jobs == opened
+    assert closed == jobs[:3]

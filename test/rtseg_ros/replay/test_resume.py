@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from replays import COUNT, LABELS, TOPIC, masks, report, timeless
 
 from rtseg_ros.bag import MaskBagWriter
 from rtseg_ros.replay import job as replay_job
+from rtseg_ros.replay import plan
+from rtseg_ros.replay.journal import Journal
+from rtseg_ros.replay.truth import TruthSpec
 from rtseg_ros.startup import INTERRUPTED
 
 
@@ -144,3 +148,42 @@ def test_resume_leaves_the_masks_of_others_alone(replay, bag, tmp_path):
         result = replay(bag, '--resume')
         assert result.exit_code == 2 and 'no replay wrote it' in ' '.join(result.stderr.split())
     assert foreign.read_text() == 'of a demo'
+
+
+@pytest.mark.parametrize(
+    'change',
+    [{'start_s': 1.0}, {'end_s': 2.0}, {'stride': 2}, {'topics': ('/other',)}, {'outputs': ('mask', 'color')},
+     {'truth': TruthSpec(topic='/label')}],
+)  # fmt: skip
+def test_a_job_is_told_from_one_with_another_setting(tmp_path, change):
+    job = one_job(tmp_path)
+    assert replay_job._identity(replace(job, **change), {}, 'a') != replay_job._identity(job, {}, 'a')
+
+
+def test_a_job_is_told_from_one_of_other_weights_arithmetic_or_recording(tmp_path):
+    job = one_job(tmp_path)
+    known = replay_job._identity(job, {}, 'a')
+    assert replay_job._identity(job, {}, 'b') != known
+    assert replay_job._identity(job, {'precision': 'fp32'}, 'a') != known
+    Path(job.bag).write_bytes(b'12')
+    assert replay_job._identity(job, {}, 'a') != known
+
+
+def one_job(folder):
+    bag = folder / 'drive.mcap'
+    bag.write_bytes(b'1')
+    return replay_job.Job('drive', str(bag), 'm', str(folder), ('/image',))
+
+
+def test_the_journal_adds_up_the_time_of_all_its_batches(tmp_path):
+    journal = Journal(tmp_path, {})
+    for wall_s in (2.0, 3.0):
+        journal.commit([], 1, wall_s)
+    journal.close()
+    again = Journal(tmp_path, {})
+    again.close()
+    assert again.wall_s == 5.0
+
+
+def test_numbered_names_stay_apart_from_given_ones():
+    assert plan._told_apart(['drive', 'drive', 'drive-1']) == ['drive-2', 'drive-3', 'drive-1']

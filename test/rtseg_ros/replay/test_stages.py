@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from replays import COUNT, TOPIC, masks, report
 
-from rtseg_ros.bag import Bag
+from rtseg_models.bundle import load_bundle
+from rtseg_models.engine.paint import blend
+from rtseg_ros.bag import Bag, ImageRecord
 from rtseg_ros.replay.ahead import ahead
 from rtseg_ros.replay.job import Job, share_cores
-from rtseg_ros.replay.stages import infer, own_rate, read
+from rtseg_ros.replay.stages import Sink, infer, own_rate, read
 
 
 def test_ahead_keeps_order_and_stays_within_its_depth():
@@ -119,3 +122,20 @@ def test_own_rate_counts_all_pipelines(job):
 def test_cores_are_shared(asked, cores, given, monkeypatch):
     monkeypatch.setattr('rtseg_ros.replay.job.CORES', cores)
     assert share_cores(*asked) == given
+
+
+def test_replayed_pictures_are_those_of_the_node():
+    written = {}
+    writer = SimpleNamespace(write=lambda topic, stamp, image, **more: written.update({topic: image}))
+    card = load_bundle('fast_scnn-camvid').card
+    labels, rgb = np.array([[0, 3, 255]], np.uint8), np.full((1, 3, 3), 200, np.uint8)
+    sink = Sink('drive', card, ('/image',), ('mask', 'color', 'overlay'), None, writer)
+    sink._write(ImageRecord('/image', 1, '', 1, 0, None, False), rgb, labels)
+    table = np.array(card.colour_table(), np.uint8)
+    np.testing.assert_array_equal(written['/segmentation/color_mask'], table[labels])
+    np.testing.assert_array_equal(written['/segmentation/overlay'], blend(rgb, labels, table, 0.5))
+
+
+def test_own_rate_is_that_of_all_pipelines_together():
+    pipelines = [lambda rgb: time.sleep(0.05)] * 3
+    assert own_rate(pipelines, None) > 1.5 / 0.05  # one alone reaches 20

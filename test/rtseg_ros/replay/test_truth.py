@@ -14,6 +14,7 @@ from replays import COUNT, LABELS, TOPIC, report
 from rtseg_models.datasets import Sample
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.backends import Options
+from rtseg_models.errors import BundleError
 from rtseg_models.evaluation import evaluate
 from rtseg_models.labels import CAMVID, CITYSCAPES
 from rtseg_models.metrics import ConfusionMatrix
@@ -193,3 +194,11 @@ def test_labels_named_by_frame_are_refused_where_that_is_ambiguous(replay, bag, 
     for more in (('--topic', LABELS), ('--start', '0.2'), (bag,)):
         result = replay(bag, '--ground-truth', tmp_path / 'labels', *more)
         assert result.exit_code == 2 and 'name them by stamp' in ' '.join(result.stderr.split())
+
+
+@pytest.mark.parametrize('twin', ['00003.png', '1700000000000000000.png'])
+def test_label_folders_that_contradict_themselves_are_refused(tmp_path, twin):
+    for name in ('a_3.png', twin):
+        cv2.imwrite(str(tmp_path / name), np.zeros((2, 2), np.uint8))
+    with pytest.raises(BundleError, match=r'both frame 3|expected one kind'):
+        truth.FolderTruth(tmp_path, truth.ClassMapping(['road'], 255))

@@ -196,3 +196,25 @@ def test_long_series_are_averaged(tiny_bundle):
 
 def test_histogram_of_equal_values_draws_one_bar():
     assert histogram(np.full(50, 3.0), 'red', 'x').count('<rect') == 1
+
+
+def _bare(records=(), **figures) -> RunSummary:
+    return RunSummary('run', {}, {}, ['road'], [(0, 0, 0)], records=list(records), **figures)
+
+
+def test_the_total_of_the_stages_leaves_out_writing():
+    record = FrameRecord('', '/mask', 1, '', 0, stage_ms={'decode': 1.0, 'network': 2.0, 'write': 9.0})
+    assert _bare([record]).stages_ms()['total'].tolist() == [3.0]
+
+
+def test_flicker_is_averaged_over_the_frames_that_have_it():
+    flickers = ((0.2, 0.1), (0.4, None))
+    records = [
+        FrameRecord('', '/mask', i, '', i, flicker=flicker, steady_flicker=steady)
+        for i, (flicker, steady) in enumerate(flickers)
+    ]
+    assert _bare(records).mean_flicker() == {'all': pytest.approx(0.3), 'steady_truth': pytest.approx(0.1)}
+
+
+def test_the_speed_share_is_that_of_the_pipelines_alone():
+    assert _bare(fps=5.0, pipeline_fps=10.0).speed_share == 0.5

@@ -1,0 +1,246 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The node's parts one by one, where a whole node would show a fault only now and then."""
+
+from concurrent.futures import Future
+from dataclasses import replace
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from rtseg_models.bundle import load_bundle
+from rtseg_models.engine import Segmentation
+from rtseg_models.engine.paint import blend
+from rtseg_models.errors import RtsegError
+from rtseg_ros.gate import FrameGate
+from rtseg_ros.node import model as model_module
+from rtseg_ros.node import points_output
+from rtseg_ros.node import serving as serving_module
+from rtseg_ros.node.camera import Arrival, Camera, Session
+from rtseg_ros.node.loader import Loader
+from rtseg_ros.node.model import _Opener, cache_folder
+from rtseg_ros.node.outputs import Outputs, rescaled
+from rtseg_ros.node.points_output import LabelledFrame, PointsOutput
+from rtseg_ros.node.serving import Serving
+from rtseg_ros.paints import Paints
+from rtseg_ros.parameters import Settings
+
+
+def bare(kind, **fields):
+    """An object of ``kind`` that was not initialised but for these fields."""
+    made = kind.__new__(kind)
+    vars(made).update(fields)
+    return made
+
+
+def quiet(text):
+    """Tells nobody."""
+
+
+# ---- outputs
+
+
+def published(*topics, **changes):
+    """What ``Outputs`` publishes of one frame, by topic, and what it was made of."""
+    sent = {}
+    publishers = {
+        t: SimpleNamespace(get_subscription_count=lambda: 1, publish=lambda m, t=t: sent.update({t: m})) for t in topics
+    }
+    labels = (np.arange(64 * 96, dtype=np.uint32).reshape(64, 96) // 600).astype(np.uint8)
+    rgb = np.full((64, 96, 3), 200, np.uint8)
+    card = load_bundle('fast_scnn-camvid').card
+    settings = replace(Settings(), **changes)
+    outputs = bare(Outputs, _publishers=publishers)
+    outputs.publish(Segmentation(labels, None, {}), rgb, Header(), Paints(card), settings, None)
+    return sent, labels, rgb, np.array(card.colour_table(), np.uint8)
+
+
+def test_the_overlay_follows_its_parameters():
+    sent, labels, rgb, table = published('overlay', overlay_alpha=0.25)
+    np.testing.assert_array_equal(np.array(sent['overlay'].data).reshape(rgb.shape), blend(rgb, labels, table, 0.25))
+    with_legend = published('overlay', overlay_legend=True)[0]['overlay'].data
+    assert with_legend != published('overlay')[0]['overlay'].data
+
+
+def test_compressed_colours_are_those_of_the_classes_in_the_quality_asked_for():
+    sent, labels, _, table = published('color_mask/compressed', jpeg_quality=100)
+    found = cv2.imdecode(np.array(sent['color_mask/compressed'].data), cv2.IMREAD_COLOR)[:, :, ::-1]
+    assert np.abs(found.astype(int) - table[labels]).mean() < 10
+    low, high = (
+        len(published('color_mask/compressed', jpeg_quality=quality)[0]['color_mask/compressed'].data)
+        for quality in (5, 95)
+    )
+    assert low < high / 2
+
+
+def test_a_calibration_is_rescaled_in_each_axis_by_its_own_factor():
+    info = CameraInfo(height=720, width=1280)
+    info.k = [1000.0, 0.0, 639.5, 0.0, 900.0, 359.5, 0.0, 0.0, 1.0]
+    info.p = [1000.0, 0.0, 639.5, -100.0, 0.0, 900.0, 359.5, -40.0, 0.0, 0.0, 1.0, 0.0]
+    info.roi.x_offset, info.roi.width, info.roi.y_offset, info.roi.height = 640, 640, 360, 360
+    out = rescaled(info, (180, 160), info.header)  # half of the region's rows, a quarter of its columns
+    assert list(out.k) == pytest.approx([250.0, 0, 159.5, 0, 450.0, 179.5, 0, 0, 1])
+    assert list(out.p) == pytest.approx([250.0, 0, 159.5, -25.0, 0, 450.0, 179.5, -20.0, 0, 0, 1, 0])
+    assert (out.roi.x_offset, out.roi.width, out.roi.y_offset, out.roi.height) == (160, 160, 180, 180)
+
+
+# ---- cloud
+
+
+CALIBRATION = [100.0, 0.0, 1.0, 0.0, 100.0, 1.0, 0.0, 0.0, 1.0]
+
+
+def cloud_of(**fields):
+    transforms = SimpleNamespace(matrix=lambda frame, header: np.eye(4))
+    return bare(PointsOutput, _transforms=transforms, _prefix='', **fields)
+
+
+def frame_with(info):
+    return LabelledFrame(np.zeros((2, 2), np.uint8), np.zeros((2, 2, 3), np.uint8), Header(frame_id='camera'), info)
+
+
+def test_the_clouds_tolerance_is_in_seconds():
+    node = SimpleNamespace(create_publisher=lambda *_: None, resolve_topic_name=lambda name: f'/{name}')
+    made = PointsOutput(node, '', Settings(cloud='depth', cloud_sync_s=0.05), None)
+    assert made._pairing._tolerance_ns == 50_000_000
+
+
+def test_a_fisheye_lens_is_refused_for_lidar():
+    info = CameraInfo(distortion_model='equidistant', k=CALIBRATION, d=[0.1, 0.0, 0.0, 0.0])
+    with pytest.raises(ValueError, match='equidistant'):
+        cloud_of()._from_lidar(None, frame_with(info))
+
+
+def test_lidar_points_go_through_the_lens(monkeypatch):
+    seen = []
+    monkeypatch.setattr(points_output, 'points_from_message', lambda sweep: np.zeros(0))
+    monkeypatch.setattr(points_output, 'cloud_from_lidar', lambda *arguments: seen.append(arguments))
+    info = CameraInfo(distortion_model='plumb_bob', k=CALIBRATION, d=[-0.3, 0.1, 0.0, 0.0, 0.0])
+    cloud_of()._from_lidar(SimpleNamespace(header=None), frame_with(info))
+    assert list(seen[0][5]) == [-0.3, 0.1, 0.0, 0.0, 0.0]
+
+
+def test_depth_is_spread_by_the_rectified_camera(monkeypatch):
+    seen = []
+    monkeypatch.setattr(points_output, 'depth_from_message', lambda sweep: None)
+    monkeypatch.setattr(points_output, 'cloud_from_depth', lambda *arguments: seen.append(arguments))
+    info = CameraInfo(k=CALIBRATION, p=[50.0, 0.0, 1.0, 0.0, 0.0, 50.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
+    cloud_of(_depth_info=info)._from_depth(None, frame_with(None))
+    assert seen[0][3][0, 0] == 50
+
+
+# ---- camera
+
+
+def test_confidence_is_computed_for_a_subscriber_of_its_compressed_form_alone(monkeypatch):
+    camera = bare(Camera, outputs=SimpleNamespace(wanted=lambda: frozenset({'confidence/compressed'})))
+    monkeypatch.setattr(Camera, '_fresh', lambda *_: True)
+    monkeypatch.setattr(Camera, '_rgb', lambda *_: None)
+    assert camera.decoded(Arrival(camera, None, 0.0, Session()), Settings()).confidence
+
+
+def test_time_that_jumps_back_restarts_the_cloud(monkeypatch):
+    restarted, now_s = [], [100]
+    cloud = SimpleNamespace(restart=lambda: restarted.append(now_s[0]))
+    statistics = SimpleNamespace(restart_window=lambda: None)
+    camera = bare(Camera, _gate=FrameGate(), statistics=statistics, cloud=cloud, last_age_s=None)
+    monkeypatch.setattr(Camera, '_now_ns', lambda self: now_s[0] * 10**9)
+
+    def arrives():
+        stamp = SimpleNamespace(sec=now_s[0], nanosec=0)
+        return camera._fresh(SimpleNamespace(header=SimpleNamespace(stamp=stamp)), Settings())
+
+    assert arrives() and not restarted
+    now_s[0] = 10
+    assert arrives() and restarted == [10]
+
+
+# ---- serving
+
+
+def round_of_20_ms(monkeypatch, masks):
+    """A ``Serving`` of three cameras after a round that published ``masks``, and the times that its ladder was told."""
+    told = []
+    serving = bare(
+        Serving,
+        model=SimpleNamespace(pipeline=SimpleNamespace(input_size=(64, 96))),
+        cameras=[SimpleNamespace(input=SimpleNamespace(subscribed=True))] * 3,
+        rate=SimpleNamespace(add=lambda size, frame_ms: told.append(frame_ms)),
+        _settings=Settings,
+        _loader=SimpleNamespace(busy=False),
+        _last_frame_s=1.0,
+    )
+    clock = iter([10.0, 10.02])
+    monkeypatch.setattr(serving_module.time, 'monotonic', lambda: next(clock))
+    monkeypatch.setattr(serving_module, 'serve_round', lambda *_: masks)
+    serving._serve([])
+    return serving, told
+
+
+def test_a_round_without_a_mask_uses_up_no_turn(monkeypatch):
+    serving, told = round_of_20_ms(monkeypatch, masks=0)
+    assert serving._last_frame_s == 1.0 and not told
+
+
+def test_cameras_share_the_budget_of_a_target_rate(monkeypatch):
+    serving, told = round_of_20_ms(monkeypatch, masks=1)
+    assert serving._last_frame_s == 10.0 and told == [pytest.approx(60.0)]
+
+
+def test_a_network_that_takes_anothers_place_closes_it_and_forgets_its_error():
+    closed, told = [], []
+    old = SimpleNamespace(pipeline=SimpleNamespace(close=lambda: closed.append(1)), bundle='old')
+    worker = SimpleNamespace(submit=lambda work: work())
+    serving = bare(Serving, model=old, self_test_error='wrong', _worker=worker, announce=lambda: told.append(1))
+    serving.swap(SimpleNamespace(pipeline=None, bundle='new'))
+    assert (closed, told, serving.self_test_error) == ([1], [1], '')
+
+
+def test_a_network_that_cannot_take_its_place_is_closed():
+    closed, done = [], Future()
+    done.set_exception(RuntimeError('the worker has stopped'))
+    fresh = SimpleNamespace(pipeline=SimpleNamespace(close=lambda: closed.append(1)))
+    with pytest.raises(RuntimeError, match='the worker has stopped'):
+        Loader(None, lambda: False)._swap(SimpleNamespace(swap=lambda model: done), fresh)
+    assert closed == [1]
+
+
+# ---- model
+
+
+def test_the_target_rate_is_divided_among_the_cameras(monkeypatch):
+    sizes, closed = [(64, 96), (96, 128)], []
+
+    def opened(self, size):
+        return SimpleNamespace(size=size, pipeline=SimpleNamespace(close=lambda: closed.append(size)))
+
+    monkeypatch.setattr(model_module, 'ladder_sizes', lambda *_: sizes)
+    monkeypatch.setattr(model_module, '_frame_ms', lambda model: 60.0 if model.size == sizes[1] else 20.0)
+    monkeypatch.setattr(_Opener, 'open', opened)
+    settings = Settings(target_rate_hz=10.0, cameras=('front', 'rear'))
+    found = _Opener(None, settings, quiet, quiet, lambda: False).open_largest_that_holds()
+    assert found.size == sizes[0]  # 60 ms fit into 100, but not twice
+    assert closed == [sizes[1]]
+
+
+def test_a_network_that_fails_its_first_run_is_closed(monkeypatch):
+    closed = []
+
+    def fail(*_):
+        raise RtsegError('it failed')
+
+    pipeline = SimpleNamespace(warm_up=fail, close=lambda: closed.append(1))
+    monkeypatch.setattr(model_module, 'Pipeline', lambda *_, **__: pipeline)
+    settings = Settings(backend='openvino', device='cpu')
+    opener = _Opener(load_bundle('fast_scnn-camvid'), settings, quiet, quiet, lambda: False)
+    with pytest.raises(RtsegError, match='it failed'):
+        opener.open(None)
+    assert closed == [1]
+
+
+def test_the_cache_belongs_to_its_owner_alone(tmp_path):
+    assert cache_folder(str(tmp_path / 'cache'), quiet).stat().st_mode & 0o077 == 0
