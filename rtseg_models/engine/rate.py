@@ -21,7 +21,7 @@ _LONGEST_PATIENCE = 3840
 class RateLadder:
     """The largest input size of a ladder that holds ``target_rate_hz``; fed with measured times, it looks at no clock.
 
-    It steps down as soon as nine of ten recent frames do not fit the budget. It steps up after a while of frames whose
+    It steps down as soon as more than one in ten recent frames do not fit the budget. It steps up after a while of frames whose
     time, scaled by the pixels, fits the larger size with headroom; where that step proves wrong at once, the next try
     waits twice as long. So a load at the edge of two sizes does not make it swing.
     """
@@ -64,7 +64,7 @@ class RateLadder:
         return float(np.percentile(self._times_ms, 90)) if self._times_ms else float('nan')
 
     def add(self, frame_ms: float) -> Size:
-        """Take in what a frame took at ``size``, from pixels to labels; returns the size for the next."""
+        """Take in what a frame took at ``size``, from decoding to publishing; returns the size for the next."""
         self._times_ms.append(frame_ms)
         self._frames += 1
         if len(self._times_ms) < _WINDOW:

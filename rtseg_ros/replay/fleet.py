@@ -53,7 +53,7 @@ def run_on_ray(jobs: List[Job], address: str, say: Callable[[str], None]) -> Tup
     try:
         import ray
     except ImportError as error:
-        raise Unavailable('--ray needs Ray; install it with: pip install "rtseg_ros[fleet]"') from error
+        raise Unavailable('--ray needs Ray; install it with: pip install ray') from error
     begun = not ray.is_initialized()
     if begun:
         try:
