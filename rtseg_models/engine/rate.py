@@ -21,9 +21,9 @@ _LONGEST_PATIENCE = 3840
 class RateLadder:
     """The largest input size of a ladder that holds ``target_rate_hz``; fed with measured times, it looks at no clock.
 
-    It steps down as soon as more than one in ten recent frames do not fit the budget. It steps up after a while of frames whose
-    time, scaled by the pixels, fits the larger size with headroom; where that step proves wrong at once, the next try
-    waits twice as long. So a load at the edge of two sizes does not make it swing.
+    It steps down as soon as more than one in ten recent frames do not fit the budget. It steps up after a while of
+    frames whose time, scaled by the pixels, fits the larger size with headroom; where that step proves wrong at once,
+    the next try waits twice as long. So a load at the edge of two sizes does not make it swing.
     """
 
     def __init__(self, sizes: Sequence[Size], target_rate_hz: float, start: Optional[Size] = None) -> None:

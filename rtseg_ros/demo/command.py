@@ -16,7 +16,7 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Dict, Iterator, NoReturn, Optional
+from typing import Any, Dict, Iterator, List, NoReturn, Optional
 
 import click
 import cv2
@@ -40,6 +40,8 @@ CACHE = Path('~/.cache/rtseg')
 START_S = 90.0
 """Time for the node to load its network, on a busy machine."""
 STALL_S = 30.0
+NOT_ALL = 1
+"""Exit status where everything is written but the source could not be played to its end, as of ``replay_bag``."""
 SETTLE_S = 1.5
 """After the last frame: the node's diagnostics come once a second."""
 
@@ -67,6 +69,9 @@ def main(out: Path, **options: Any) -> None:
         with staged(out) as staging:
             summary = run_demo(staging, console, **options)
         console.print(result_table(summary, out))
+        if summary.faults:
+            click.echo(f'demo: {"; ".join(summary.faults)}', err=True)
+            sys.exit(NOT_ALL)
     except RtsegError as error:
         click.echo(f'demo: {error}', err=True)
         sys.exit(error.exit_code)
@@ -106,6 +111,7 @@ def run_demo(
         run = _described(pictures, source, street, rate_hz, children)
         task = progress.add_task('writing', total=count_masks(out / 'recording'))
         summary = write_results(recording, bundle, run, out, lambda n: progress.update(task, completed=n))
+        summary.faults += _missing(source, total, len(recording.passages))
         write_html(summary, out / 'report.html')
         write_json(summary, out / 'report.json')
     for leftover in (out / 'recording', out / 'street', out / 'logs' / 'ros'):
@@ -183,6 +189,13 @@ def _played(camera: Child, folder: Path, progress: Any) -> Any:
         return not camera.running()
 
     return done
+
+
+def _missing(source: str, stated: Optional[int], played: int) -> List[str]:
+    """What to say of a source that holds more frames than came; videos may state one or two too many."""
+    if stated is None or played >= stated - max(2, stated // 100):
+        return []
+    return [f'{source or "the street"}: {played} of {stated} frames could be played; is it cut short or damaged?']
 
 
 def _described(pictures: Optional[Source], source: str, street: StreetSpec, rate_hz: float, children: Children) -> Run:

@@ -137,6 +137,20 @@ def test_a_bag_is_played_with_its_own_clock(tiny_bundle, tmp_path, home):
     assert report['miou'] is None and report['dropped'] == {}
 
 
+def test_a_video_that_is_cut_short_is_told(tiny_bundle, tmp_path, home):
+    video, out = tmp_path / 'drive.avi', tmp_path / 'out'
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*'MJPG'), 10, (96, 64))
+    for seed in range(30):
+        writer.write(np.random.default_rng(seed).integers(0, 256, (64, 96, 3), np.uint8))
+    writer.release()
+    content = video.read_bytes()
+    video.write_bytes(content[: len(content) // 2])
+    done = run('--source', video, '--model', tiny_bundle.path, '--out', out, home=home, code=1)
+    assert 'of 30 frames could be played' in done.stderr
+    report = json.loads((out / 'report.json').read_text())
+    assert report['frames'] >= 5 and 'of 30 frames' in report['faults'][0]
+
+
 def test_an_interrupt_leaves_neither_files_nor_processes(tiny_bundle, tmp_path, home):
     out = tmp_path / 'deep' / 'demo'
     command = [sys.executable, '-m', 'rtseg_ros.demo', '--model', str(tiny_bundle.path), '--out', str(out)]
