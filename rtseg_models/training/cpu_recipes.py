@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What can be trained on two CPU cores in an hour or two: small crops, few epochs, Adam. The shipped bundles' ways.
+"""What can be trained on two CPU cores in one to four hours: small crops, few epochs, Adam. The shipped bundles' ways.
 
 A stage hands its weights to the next. docs/training.md tells what they reached.
 """
@@ -31,7 +31,8 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
     crops = {**SMALL, 'scale': (0.4, 1.5), 'lr': 5e-4, 'warmup_steps': 50, 'epochs': 28}
     crops.update(input_size=(360, 480), label_scale=1.0)
     whole = {'input_size': HALF, 'crop': HALF, 'label_scale': 1.5, 'scale': (0.8, 1.5), 'batch': 8}
-    larger = {'crop': (288, 352), 'scale': (0.7, 1.5), 'warmup_steps': 20, 'ema': 0.995}
+    larger = {'crop': (288, 352), 'scale': (0.7, 1.5), 'ema': 0.995}
+    again = {**larger, 'warmup_steps': 50, 'lr': 8e-4}
     dropout = {'network_args': {'residual_gain': 0.0}, 'lr': 2e-3, 'epochs': 26}
     no_dropout = {'network_args': {'residual_gain': 0.0, 'dropout': (0.0, 0.0)}}
     small = {**SMALL, 'batch': 4, 'lr': 1e-3, 'warmup_steps': 50, 'ema': 0.998, 'epochs': 80}
@@ -54,18 +55,18 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
             'erfnet-camvid',
             Stage('dropout', {**small, **dropout}, 'weights'),
             Stage('small', small, 'weights'),
+            Stage('larger', {**larger, 'lr': 4e-4, 'warmup_steps': 20, 'epochs': 12}, 'weights'),
             **no_dropout,
-            **larger,
+            **again,
             batch=4,
-            lr=4e-4,
-            epochs=12,
+            epochs=20,
         ),
         short(
             'dabnet-camvid',
             Stage('small', {**SMALL, 'lr': 1e-3, 'warmup_steps': 100, 'ema': 0.998, 'epochs': 48}, 'weights'),
-            **larger,
+            Stage('larger', {**larger, 'lr': 6e-4, 'warmup_steps': 20, 'epochs': 14}, 'weights'),
+            **again,
             batch=8,
-            lr=6e-4,
-            epochs=14,
+            epochs=24,
         ),
     ]
