@@ -10,8 +10,9 @@ import subprocess
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from node_process import Probe, bundle
+from node_process import NODE, Probe, bundle, picture, until
 from safetensors.numpy import load_file, save_file
+from sensor_msgs.msg import Image
 
 from rtseg_models.bundle import WEIGHTS, sha256_of
 
@@ -174,6 +175,26 @@ def test_a_damaged_engine_is_built_anew_with_a_warning(started, tmp_path):
         assert bool(node.warning('is damaged; building anew')) == damaged
         engine.chmod(0o600)
         engine.write_bytes(b'an engine of another version')
+
+
+def test_a_second_start_serves_from_the_cache_and_never_needs_pytorch(started, tmp_path):
+    (tmp_path / 'sitecustomize.py').write_text("import sys\nsys.modules['torch'] = None\n")
+    cache, built = tmp_path / 'cache', set()
+    for _ in range(2):
+        node = started(parameters={'cache_dir': cache, 'max_image_age_s': 0.0, **ON_OPENVINO}, PYTHONPATH=str(tmp_path))
+        node.wait_for_log('serving ')
+        probe = Probe()
+        try:
+            probe.subscribe(f'{NODE}/mask', Image)
+            camera = probe.publisher('/image')
+            until(camera.get_subscription_count, 'subscription of the node')
+            camera.publish(probe.frame(picture()))
+            until(lambda probe=probe: probe.received[f'{NODE}/mask'], 'first mask')
+        finally:
+            probe.close()
+        assert node.signal(signal.SIGTERM) == 0
+        built.update((engine, engine.stat().st_mtime_ns) for engine in cache.glob('*/*.blob'))
+    assert len(built) == 1
 
 
 def test_a_target_rate_chooses_among_the_sizes_of_the_bundle(started):
