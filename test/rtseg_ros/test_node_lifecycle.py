@@ -11,7 +11,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from node_process import NODE, NodeProcess, Probe, bundle, picture, until
 from sensor_msgs.msg import Image
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 MASK = f'{NODE}/mask'
 
@@ -88,6 +88,23 @@ def test_only_the_active_node_subscribes_and_publishes(probe):
     camera = probe.publisher('/image')
     until(lambda: camera.get_subscription_count() == 0, 'end of the subscription')
     assert probe.change_state('activate')
+    assert serves(probe)
+
+
+def test_a_disabled_node_stays_so_through_cleanup_and_configure(probe):
+    to_active(probe)
+    assert probe.answer(f'{NODE}/enable', SetBool, SetBool.Request(data=False)).success
+    try:
+        for label in ('deactivate', 'cleanup', 'configure', 'activate'):
+            assert probe.change_state(label)
+        camera = probe.publisher('/image')
+        until(camera.get_subscription_count, 'subscription of the node')
+        before = len(probe.received[MASK])
+        camera.publish(probe.frame(picture()))
+        until(lambda: probe.counts()['dropped_disabled'] == '1', 'count of disabled')
+        assert len(probe.received[MASK]) == before
+    finally:
+        assert probe.answer(f'{NODE}/enable', SetBool, SetBool.Request(data=True)).success
     assert serves(probe)
 
 
