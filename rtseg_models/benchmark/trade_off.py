@@ -87,9 +87,9 @@ def markdown(result: Dict[str, Any]) -> str:
     where = machine['gpu'] or f'{machine["processor"]}, {machine["cores"]} cores'
     camera = rows[0]['camera']
     lines = [
-        f'{where}, {machine["date"]}, load {machine["load_before"]} before. mIoU on the {result["images"]} images of '
-        f'{result["dataset"]} `{result["split"]}` against labels of full size; frames a second, at the median, from a '
-        f'{camera[0]}x{camera[1]} image to its labels.',
+        f'{where}, {machine["date"]}, load {machine["load_before"]} before.',
+        f'mIoU on the {result["images"]} images of {result["dataset"]} `{result["split"]}` against labels of full size;',
+        f'frames a second, at the median, from a {camera[0]}x{camera[1]} image to its labels.',
         '',
         '| bundle | input | size | mIoU | fps | ms | backend | precision |',
         '|---|---|---|---|---|---|---|---|',

@@ -14,7 +14,7 @@ from .sample import PairedFiles, by_stem, list_images
 class CamVid(PairedFiles):
     """A split of CamVid (Brostow et al., 2009): 360x480 images, 11 classes, 11 unlabelled."""
 
-    domain = 'four drives of one car in Cambridge, left-hand traffic, three by day and one near dusk; no rain, no night'
+    domain = 'drives of one car in Cambridge, left-hand traffic, by day and one near dusk; no rain, no night'
 
     def __init__(self, root: Path, split: str) -> None:
         images = by_stem(list_images(root / split))
