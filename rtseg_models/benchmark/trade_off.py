@@ -88,7 +88,7 @@ def markdown(result: Dict[str, Any]) -> str:
     camera = rows[0]['camera']
     lines = [
         f'{where}, {machine["date"]}, load {machine["load_before"]} before.',
-        f'mIoU on the {result["images"]} images of {result["dataset"]} `{result["split"]}` against labels of full size;',
+        f'mIoU on the {result["images"]} images of {result["dataset"]} `{result["split"]}`, labels of full size;',
         f'frames a second, at the median, from a {camera[0]}x{camera[1]} image to its labels.',
         '',
         '| bundle | input | size | mIoU | fps | ms | backend | precision |',
