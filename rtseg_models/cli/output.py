@@ -29,7 +29,7 @@ def _writable(context: click.Context, parameter: click.Parameter, path: Optional
 
 
 def new_file_option(flag: str, name: str, help: str) -> Callable[..., Any]:
-    """An option for a file to write, ``-`` for standard output; refused at once where it cannot be written."""
+    """An option for a new file, refused at once where it cannot be written."""
     return click.option(flag, name, type=click.Path(path_type=Path, dir_okay=False), callback=_writable, help=help)
 
 

@@ -111,7 +111,8 @@ def run_demo(
         run = _described(pictures, source, street, rate_hz, children)
         task = progress.add_task('writing', total=count_masks(out / 'recording'))
         summary = write_results(recording, bundle, run, out, lambda n: progress.update(task, completed=n))
-        summary.faults += _missing(source, total, len(recording.passages))
+        if pictures is not None:
+            summary.faults += _missing(source, total, len(recording.passages))
         write_html(summary, out / 'report.html')
         write_json(summary, out / 'report.json')
     for leftover in (out / 'recording', out / 'street', out / 'logs' / 'ros'):
@@ -192,10 +193,10 @@ def _played(camera: Child, folder: Path, progress: Any) -> Any:
 
 
 def _missing(source: str, stated: Optional[int], played: int) -> List[str]:
-    """What to say of a source that holds more frames than came; videos may state one or two too many."""
+    """What to say of a source of more frames than came, told apart by their stamps; videos may state a few too many."""
     if stated is None or played >= stated - max(2, stated // 100):
         return []
-    return [f'{source or "the street"}: {played} of {stated} frames could be played; is it cut short or damaged?']
+    return [f'{source}: {played} of {stated} frames came through; is it cut short, or are stamps repeated?']
 
 
 def _described(pictures: Optional[Source], source: str, street: StreetSpec, rate_hz: float, children: Children) -> Run:

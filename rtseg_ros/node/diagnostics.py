@@ -124,7 +124,8 @@ def cloud_status(facts: NodeFacts, cloud: PointsOutput, prefix: str) -> Diagnost
     findings: List[Finding] = []
     for source in cloud.sources:
         name = source.topic
-        values.update({name: source.qos, f'{name} publishers': len(source.publishers())})
+        values[f'{name} publishers'] = len(source.publishers())
+        values[f'{name} qos'] = source.qos
         values[f'{name} received'] = source.received
         if source.kind is not CameraInfo or not source.received:  # a calibration may come once
             findings += _silence(facts, source, 'remap it in the launch file')

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Callable, List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -52,7 +52,14 @@ class PointsOutput:
         self._publishing = threading.Lock()  # guards the pairing and keeps the clouds in the frames' order
         self._depth_info: Optional[CameraInfo] = None
         self.published = self.failed = 0
-        self.sources = self._lidar_source() if self._lidar else self._depth_sources()
+        inputs = [('points', PointCloud2, self._keep)] if self._lidar else [
+            ('depth/image', Image, self._keep),
+            ('depth/camera_info', CameraInfo, self._keep_info),
+        ]  # fmt: skip
+        self.sources = [
+            SuitedSubscription(node, str(node.resolve_topic_name(self._prefix + topic)), kind, keep, depth=SWEEPS)
+            for topic, kind, keep in inputs
+        ]
         self._transforms = _Transforms(node) if self._lidar else None
         self._publisher = node.create_publisher(PointCloud2, f'~/{self._prefix}points', qos_profile_sensor_data)
 
@@ -133,19 +140,6 @@ class PointsOutput:
 
     def _keep_info(self, message: CameraInfo) -> None:
         self._depth_info = message
-
-    def _depth_sources(self) -> Tuple[SuitedSubscription, ...]:
-        return (
-            self._source('depth/image', Image, self._keep),
-            self._source('depth/camera_info', CameraInfo, self._keep_info),
-        )
-
-    def _lidar_source(self) -> Tuple[SuitedSubscription, ...]:
-        return (self._source('points', PointCloud2, self._keep),)
-
-    def _source(self, name: str, kind: Any, keep: Callable[[Any], None]) -> SuitedSubscription:
-        topic = str(self._node.resolve_topic_name(self._prefix + name))
-        return SuitedSubscription(self._node, topic, kind, keep, depth=SWEEPS)
 
 
 class _Transforms:

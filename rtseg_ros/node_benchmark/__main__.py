@@ -86,12 +86,8 @@ class Peer(Node):
 @json_option
 def main(json_path: Optional[Path], **options: Any) -> None:
     """Time the running node beside its own pipeline and beside a node that does nothing."""
-    try:
-        with tempfile.TemporaryDirectory(prefix='rtseg_benchmark_') as logs:
-            result = measure(Path(logs), **options)
-    except RtsegError as error:
-        click.echo(f'node_benchmark: {error}', err=True)
-        sys.exit(error.exit_code)
+    with tempfile.TemporaryDirectory(prefix='rtseg_benchmark_') as logs:
+        result = measure(Path(logs), **options)
     if json_path is not None:
         write_json(json_path, result)
     if str(json_path) != '-':
@@ -193,4 +189,8 @@ def table(result: Dict[str, Any]) -> Table:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except (RtsegError, OSError) as error:
+        click.echo(f'node_benchmark: {error}', err=True)
+        sys.exit(getattr(error, 'exit_code', RtsegError.exit_code))

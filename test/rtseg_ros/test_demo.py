@@ -146,7 +146,7 @@ def test_a_video_that_is_cut_short_is_told(tiny_bundle, tmp_path, home):
     content = video.read_bytes()
     video.write_bytes(content[: len(content) // 2])
     done = run('--source', video, '--model', tiny_bundle.path, '--out', out, home=home, code=1)
-    assert 'of 30 frames could be played' in done.stderr
+    assert 'of 30 frames came through' in done.stderr
     report = json.loads((out / 'report.json').read_text())
     assert report['frames'] >= 5 and 'of 30 frames' in report['faults'][0]
 

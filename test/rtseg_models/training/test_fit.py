@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from interruptions import SecondEpochFails
 from rendered import SIZE, TINY, write_street
 
 from rtseg_models.cli.train_command import command
@@ -67,12 +68,6 @@ def test_wide_first_then_pruned(data: Data, tmp_path: Path) -> None:
     last = read_checkpoint(train(recipe, data, tmp_path))
     target = build_network('contextnet', len(CAMVID), aux=True, width=0.25)
     target.load_state_dict(last['ema'])
-
-
-class SecondEpochFails(lightning.Callback):
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        if trainer.current_epoch == 1:
-            raise KeyError('interrupted')
 
 
 def test_what_earlier_runs_learnt_from_is_remembered(data: Data, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List
 
-import lightning
 import pytest
 import torch
+from interruptions import SecondEpochFails
 from rendered import TINY, write_street
 
 from rtseg_models.datasets import open_checked
@@ -77,12 +77,6 @@ def test_validation_measures_what_the_pipeline_does(data: Data, checkpoint: Path
 def test_the_last_epoch_is_validated_whatever_the_interval(checkpoint: Path) -> None:
     history = read_checkpoint(checkpoint)['history']
     assert ['val_miou' in epoch for epoch in history] == [False, True, True]
-
-
-class SecondEpochFails(lightning.Callback):
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        if trainer.current_epoch == 1:
-            raise KeyError('interrupted')
 
 
 def test_minutes_are_minutes_and_add_up_over_a_resumption(data: Data, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from replays import COUNT, TOPIC, masks, report
 from rtseg_models.bundle import load_bundle
 from rtseg_models.engine.paint import blend
 from rtseg_ros.bag import Bag, ImageRecord
+from rtseg_ros.replay import stages
 from rtseg_ros.replay.ahead import ahead
 from rtseg_ros.replay.job import Job, share_cores
 from rtseg_ros.replay.stages import Sink, infer, own_rate, read
@@ -136,6 +137,8 @@ def test_replayed_pictures_are_those_of_the_node():
     np.testing.assert_array_equal(written['/segmentation/overlay'], blend(rgb, labels, table, 0.5))
 
 
-def test_own_rate_is_that_of_all_pipelines_together():
-    pipelines = [lambda rgb: time.sleep(0.05)] * 3
-    assert own_rate(pipelines, None) > 1.5 / 0.05  # one alone reaches 20
+def test_own_rate_is_that_of_all_pipelines_together(monkeypatch):
+    done = []
+    clock = SimpleNamespace(perf_counter=lambda: 2.0 if len(done) == 3 * stages.RATE_FRAMES else 0.0)
+    monkeypatch.setattr(stages, 'time', clock)
+    assert own_rate([done.append] * 3, None) == 3 * stages.RATE_FRAMES / 2
