@@ -243,3 +243,14 @@ def test_blocks_are_a_twentieth_of_the_frames_and_20_at_most():
     a = run_of(['road'], frames)
     assert accuracy(a, a, list(frames))['block_frames'] == 20
     assert accuracy(a, a, list(frames)[:60])['block_frames'] == 3
+
+
+def test_interval_leaves_out_a_fortieth_on_each_side():
+    """B fails in half of 20 blocks: the share of failures in a draw is binomial, and 6 and 14 bound its middle 95 %."""
+    keys = [('d', '/mask', i, i) for i in range(40)]
+    rows = [
+        {key: {'confusion': [[0, 0 if i // 2 % 2 else failing, 1]]} for i, key in enumerate(keys)} for failing in (0, 1)
+    ]
+    a, b = (run_of(['road', 'car'], row) for row in rows)
+    low, high = accuracy(a, b, keys)['figures']['pixel_accuracy']['interval']
+    assert (low, high) == pytest.approx((-14 / 20, -6 / 20))

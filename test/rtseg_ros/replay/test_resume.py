@@ -50,6 +50,12 @@ def test_resume_after_a_full_disk_gives_the_uninterrupted_result(replay, bag, mo
     assert [s for s, _, _ in masks(tmp_path / 'out')] == [s for s, _, _ in masks(tmp_path / 'whole')]
 
 
+def test_a_file_of_masks_ends_at_so_many_bytes_too(replay, bag, pairs, monkeypatch, tmp_path):
+    monkeypatch.setattr(replay_job, 'BYTES_PER_FILE', 2 * pairs[0][1].size)  # two masks exceed it by their headers
+    assert replay(bag).exit_code == 0
+    assert len(list((tmp_path / 'out' / 'masks').glob('*.mcap'))) == -(-COUNT // 2)
+
+
 def test_asked_to_stop_it_keeps_every_measured_frame(replay, bag, monkeypatch, tmp_path):
     from rtseg_ros.replay.command import Follower
 
