@@ -30,7 +30,7 @@ setup(
         for name in ('_kernels', '_tally')
     ],
     install_requires=['setuptools'],
-    extras_require={'fleet': ['ray']},
+    extras_require={'fleet': ['ray'], 'int8': ['nncf', 'openvino']},
     zip_safe=False,
     python_requires='>=3.8',
     maintainer='The rtseg_ros authors',

@@ -39,7 +39,9 @@ def generate_launch_description() -> LaunchDescription:
                 'Runtime of the network.',
                 choices=[NOT_GIVEN, 'auto', 'torch', 'onnxruntime', 'openvino', 'tensorrt'],
             ),
-            argument('precision', 'Arithmetic of the network.', choices=[NOT_GIVEN, 'auto', 'fp32', 'fp16', 'bf16']),
+            argument(
+                'precision', 'Arithmetic of the network.', choices=[NOT_GIVEN, 'auto', 'fp32', 'fp16', 'bf16', 'int8']
+            ),
             argument('image', 'Image topic; with cameras, its name below each camera.', default='image'),
             argument('camera_info', 'CameraInfo topic; by default camera_info beside the image topic.'),
             argument('image_transport', 'Type of the image topic.', choices=[NOT_GIVEN, 'raw', 'compressed']),

@@ -70,7 +70,7 @@ class Settings:
         'auto', 'Runtime of the network.', choices=('auto', 'torch', 'onnxruntime', 'openvino', 'tensorrt')
     )
     precision: str = _at_configure(
-        'auto', "Arithmetic; auto follows the bundle's card.", choices=('auto', 'fp32', 'fp16', 'bf16')
+        'auto', "Arithmetic; auto follows the bundle's card.", choices=('auto', 'fp32', 'fp16', 'bf16', 'int8')
     )
     cache_dir: str = _at_configure(
         '~/.cache/rtseg', 'Folder of compiled engines, made with mode 0700; empty: no cache.'

@@ -15,7 +15,7 @@ from ..datasets import DATASETS, open_dataset
 from ..export.bundle_writer import with_sizes
 from ..export.checkpoint import bundle_from_checkpoint
 from ..export.figures import measure, with_figures
-from ..export.int8 import measure_int8, quantise
+from ..export.int8 import check_quantiser, measure_int8, quantise
 from .model_options import SIZE
 from .output import console, progress
 
@@ -29,7 +29,11 @@ CALIBRATION_IMAGES = 100
 @click.option('--dataset', type=click.Choice(sorted(DATASETS)), help='Measure on the val split of this dataset …')
 @click.option('--root', type=click.Path(path_type=Path), default=Path('.'), help='… which lies in this folder.')
 @click.option('--figures-from', multiple=True, help='Bundle of the same recipe on other splits; repeatable.')
-@click.option('--int8', is_flag=True, help='Also quantise for OpenVINO, calibrated on the train split.')
+@click.option(
+    '--int8',
+    is_flag=True,
+    help='Also quantise for OpenVINO with NNCF (the extra [int8]), calibrated on the train split.',
+)
 def command(
     checkpoint: Path,
     out: Path,
@@ -48,6 +52,8 @@ def command(
     sources = [load_bundle(source) for source in figures_from]
     if int8 and dataset is None:
         raise click.UsageError('--int8 needs --dataset and --root: quantisation is calibrated and measured on images')
+    if int8:
+        check_quantiser()  # measuring takes minutes
     if checkpoint.is_dir():
         bundle = with_sizes(load_bundle(str(checkpoint)), out, sizes)
     else:

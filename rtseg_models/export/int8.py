@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import tempfile
 from dataclasses import replace
@@ -24,6 +25,13 @@ from ..evaluation import evaluate
 from .figures import rewrite_card
 
 
+def check_quantiser() -> None:
+    """Unavailable where NNCF or OpenVINO is missing."""
+    for package in ('nncf', 'openvino'):
+        if importlib.util.find_spec(package) is None:
+            raise Unavailable(f'quantisation needs the package {package!r}, which is not installed')
+
+
 def quantise(bundle: Bundle, size: Size, images: Sequence[np.ndarray]) -> Path:
     """Write the INT8 graph of ``size``, calibrated on ``images`` (rgb, any size, from the training split).
 
@@ -35,11 +43,10 @@ def quantise(bundle: Bundle, size: Size, images: Sequence[np.ndarray]) -> Path:
         raise RtsegError(f'{path} exists already, not overwriting')
     if not images:
         raise RtsegError('quantisation needs images to calibrate on')
-    try:
-        import nncf
-        import openvino
-    except ModuleNotFoundError as error:
-        raise Unavailable(f'quantisation needs the package {error.name!r}, which is not installed') from error
+    check_quantiser()
+    import nncf
+    import openvino
+
     inputs = nncf.Dataset(images, lambda rgb: stretch(rgb, size))
     model: Any = openvino.Core().read_model(str(bundle.graph(size)))
     model = nncf.quantize(model, inputs, preset=nncf.QuantizationPreset.MIXED, subset_size=len(images))

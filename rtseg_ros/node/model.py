@@ -14,6 +14,7 @@ from rtseg_models.bundle import Bundle, load_bundle
 from rtseg_models.card import Size
 from rtseg_models.engine import NonFiniteLogits, Pipeline
 from rtseg_models.engine.backends import Options
+from rtseg_models.engine.backends.graphs import quantised_graph
 from rtseg_models.errors import BundleError, ConfigurationError, RtsegError
 
 from ..paints import Paints
@@ -93,14 +94,16 @@ def configured_size(model: Model) -> Size:
 def ladder_sizes(bundle: Bundle, settings: Settings, backend: str) -> List[Size]:
     """The input sizes that a target rate may choose from, smallest first, and the configured one among them.
 
-    Those with a graph; PyTorch, which needs none, has shares of the card's size. A size that scored below a smaller one
-    on ``val``, as the card tells, is left out: it would take time for nothing.
+    Those with a graph (for int8, a quantised one); PyTorch, which needs none, has shares of the card's size. A size
+    that scored below a smaller one on ``val``, as the card tells, is left out: it would take time for nothing.
     """
     card, sizes = bundle.card, set(bundle.sizes())
     if backend == 'torch':
         step = card.output_stride
         scaled = {tuple(round(side * share / step) * step for side in card.input_size) for share in _SHARES}
         sizes = {(h, w) for h, w in scaled if min(h, w) >= 32}
+    if settings.precision == 'int8':
+        sizes = {size for size in sizes if quantised_graph(bundle, size).is_file()}
     ladder: List[Size] = []
     best = 0.0
     for size in sorted(sizes, key=_pixels):

@@ -11,6 +11,7 @@ from node_process import NODE, NodeProcess, Probe, picture, until
 from sensor_msgs.msg import Image
 
 from rtseg_models.bundle import load_bundle
+from rtseg_models.engine.backends.graphs import quantised_graph
 from rtseg_ros.node.model import ladder_sizes
 from rtseg_ros.parameters import Settings
 
@@ -177,6 +178,12 @@ def test_the_ladder_is_what_a_runtime_can_open(folder):
     assert ladder_sizes(bundle, Settings(), 'openvino') == graphs
     assert ladder_sizes(bundle, Settings(), 'torch') == [(32, 48), (48, 72), (64, 96)]
     assert ladder_sizes(bundle, Settings(input_height=72, input_width=88), 'openvino') == sorted([*graphs, (72, 88)])
+
+
+def test_the_ladder_of_int8_has_the_sizes_that_were_quantised(folder, tmp_path):
+    bundle = load_bundle(str(shutil.copytree(folder, tmp_path / 'bundle')))
+    quantised_graph(bundle, (96, 128)).touch()
+    assert ladder_sizes(bundle, Settings(precision='int8'), 'openvino') == [(96, 128)]
 
 
 def test_the_ladder_has_no_size_that_scored_below_a_smaller_one(folder):

@@ -52,6 +52,8 @@ def create(bundle: Bundle, size: Size, options: Options) -> OpenVINOBackend:
         raise Unavailable(f'device {options.device!r}: the openvino backend runs on the CPU')
     core = openvino.Core()
     quantised = quantised_graph(bundle, size)
+    if options.precision == 'int8' and not quantised.is_file():
+        raise Unavailable(f"precision 'int8': {bundle.path} has no {quantised.name}; rtseg export --int8 makes one")
     has_bf16 = 'BF16' in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
     offered = ['int8'] * quantised.is_file() + ['bf16'] * has_bf16 + ['fp32']
     precision = choose_precision(bundle.card, options.precision, offered, 'OpenVINO on this CPU')

@@ -170,9 +170,16 @@ def test_no_pytorch_unless_it_is_chosen(bundle):
 
 @pytest.mark.parametrize(
     'precision, wrong, passes',
-    [('fp32', 0.0005, True), ('fp32', 0.005, False), ('bf16', 0.005, True), ('bf16', 0.02, False)],
+    [
+        ('fp32', 0.0005, True),
+        ('fp32', 0.005, False),
+        ('bf16', 0.005, True),
+        ('bf16', 0.02, False),
+        ('int8', 0.02, True),
+        ('int8', 0.06, False),
+    ],
 )
-def test_the_self_test_asks_more_of_fp32(monkeypatch, precision, wrong, passes):
+def test_the_self_test_asks_more_of_exact_arithmetic(monkeypatch, precision, wrong, passes):
     closed = []
     backend = SimpleNamespace(name='b', precision=precision, close=lambda: closed.append(1))
     monkeypatch.setattr(pipeline, 'open_backend', lambda *_: backend)

@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from rtseg_models.bundle import load_bundle, shipped_bundles
+from rtseg_models.cli.export_command import command
 from rtseg_models.datasets.sample import Sample
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.backends import Options
@@ -54,7 +57,7 @@ def frames():
 
 
 def test_int8_is_not_offered_without_its_graph(bundle):
-    with pytest.raises(Unavailable, match="'int8': OpenVINO on this CPU offers"):
+    with pytest.raises(Unavailable, match=r'no 360x480-int8\.xml; rtseg export --int8 makes one'):
         Pipeline(bundle, backend='openvino', input_size=SIZE, options=Options(device='cpu', precision='int8'))
 
 
@@ -73,6 +76,14 @@ def test_an_int8_graph_gives_nearly_the_labels_of_fp32(bundle):
     assert 0.9 < np.mean(shares) < 1
     with pytest.raises(RtsegError, match='not overwriting'):
         quantise(bundle, SIZE, frames())
+
+
+def test_a_missing_quantiser_is_told_before_the_bundle_is_written(bundle, monkeypatch, tmp_path):
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+    arguments = [bundle.path, '--int8', '--dataset', 'camvid', '--root', tmp_path, '--out', tmp_path / 'out']
+    result = CliRunner().invoke(command, [str(a) for a in arguments])
+    assert isinstance(result.exception, Unavailable) and "needs the package 'nncf'" in str(result.exception)
+    assert not (tmp_path / 'out').exists()
 
 
 @pytest.fixture
