@@ -130,3 +130,18 @@ def class_set(name: str) -> ClassSet:
     if name not in CLASS_SETS:
         raise ValueError(f'unknown class set {name!r}; known: {", ".join(CLASS_SETS)}')
     return CLASS_SETS[name]
+
+
+def smeared(file: bytes) -> str:
+    """Why an image file cannot give back label ids as they were written; empty where it can, or is none.
+
+    JPEG and lossy WebP blend neighbours; OpenCV stretches a grey PNG of 1, 2 or 4 bits over 0 to 255.
+    """
+    if file.startswith(b'\xff\xd8\xff'):
+        return 'a JPEG file, which smears label ids; expected PNG'
+    if file[8:16] == b'WEBPVP8 ':
+        return 'a lossy WebP file, which smears label ids; expected PNG'
+    depth, colour = (file[24], file[25]) if file.startswith(b'\x89PNG') and len(file) > 25 else (8, 0)
+    if colour == 0 and depth < 8:
+        return f'a PNG file of {depth} bit{"s" * (depth > 1)} a pixel, where label ids have 8'
+    return ''

@@ -15,6 +15,8 @@ from typing import Any, Callable, Optional, Tuple
 import cv2
 import numpy as np
 
+from rtseg_models.labels import smeared
+
 from .image_codec import MAX_PIXELS, BadFrame, as_bytes, check_size
 
 _JPEG_START = b'\xff\xd8\xff'
@@ -39,8 +41,8 @@ def decode_compressed(msg: Any, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 def decode_compressed_labels(msg: Any, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Ids (H,W) uint8 of a sensor_msgs/CompressedImage that holds a PNG file of one 8-bit channel; BadFrame else."""
     file, size = _checked(msg, max_pixels)
-    if not file.startswith(_PNG_START):
-        raise BadFrame('bad_encoding', 'labels are in a JPEG file, which smears them; expected PNG')
+    if smeared(file):
+        raise BadFrame('bad_encoding', f'labels are in {smeared(file)}')
     labels = _decode(file, size, cv2.IMREAD_UNCHANGED)
     if labels.ndim != 2 or labels.dtype != np.uint8:
         raise BadFrame('bad_encoding', f'labels have one 8-bit channel, this PNG is {labels.shape} {labels.dtype}')

@@ -63,10 +63,14 @@ class CityscapesCoarse(Joined):
 
 
 def _files(folder: Path, end: str) -> Dict[str, Path]:
-    """Files by the name that image and label share; NotFound where there is none."""
+    """Files by the name that image and label share; NotFound where there is none, BundleError lists equal names."""
     if not folder.is_dir():
         raise NotFound(f'{folder}: no such folder')
-    found = {p.name[: -len(end)]: p for p in sorted(folder.glob(f'*/*{end}'))}
+    found: Dict[str, Path] = {}
+    paths = sorted(folder.glob(f'*/*{end}'))
+    twins = [f'{p} beside {found[p.name].parent.name}' for p in paths if found.setdefault(p.name, p) != p]
+    if twins:
+        raise BundleError(f'files of one name in several cities: {", ".join(twins)}')
     if not found:
         raise NotFound(f'{folder}: no files <city>/*{end} in it')
-    return found
+    return {name[: -len(end)]: path for name, path in found.items()}

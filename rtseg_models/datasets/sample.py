@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ..errors import BundleError, ConfigurationError, NotFound
-from ..labels import ClassSet
+from ..labels import ClassSet, smeared
 
 
 class Sample(NamedTuple):
@@ -100,26 +100,35 @@ class Joined:
 
 def read_rgb(path: Path) -> np.ndarray:
     """Image file to rgb (H,W,3) uint8; NotFound or BundleError with the path."""
-    bgr = _read(path, cv2.IMREAD_COLOR)
+    bgr = _decoded(path, _bytes(path), cv2.IMREAD_COLOR)
     return np.ascontiguousarray(bgr[:, :, ::-1])
 
 
 def read_label(path: Path) -> np.ndarray:
     """Label image (single channel, 8 bit) to ids (H,W) uint8; NotFound or BundleError with the path."""
-    label = _read(path, cv2.IMREAD_UNCHANGED)
+    data = _bytes(path)
+    if smeared(data):
+        raise BundleError(f'{path}: {smeared(data)}')
+    label = _decoded(path, data, cv2.IMREAD_UNCHANGED)
     if label.ndim != 2 or label.dtype != np.uint8:
         raise BundleError(f'{path}: a label image has one 8-bit channel, this one is {label.shape} {label.dtype}')
     return label
 
 
-def _read(path: Path, flags: int) -> np.ndarray:
+def _bytes(path: Path) -> bytes:
     if not path.is_file():
         raise NotFound(f'{path}: no such file')
-    data = path.read_bytes()
+    return path.read_bytes()
+
+
+def _decoded(path: Path, data: bytes, flags: int) -> np.ndarray:
     if data.startswith(b'\x89PNG') and b'IEND' not in data[-64:]:
         # OpenCV would decode the rows that are there and leave the others black.
         raise BundleError(f'{path}: a truncated PNG, {len(data)} bytes without an end')
-    image: Optional[np.ndarray] = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    try:
+        image: Optional[np.ndarray] = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error as error:
+        raise BundleError(f'{path}: not decoded by OpenCV: {error.err}') from error
     if image is None:
         raise BundleError(f'{path}: not an image that can be decoded')
     return image

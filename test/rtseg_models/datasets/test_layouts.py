@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 
 import cv2
@@ -101,6 +102,50 @@ def test_label_images_have_one_channel(tmp_path: Path) -> None:
     put(tmp_path / 'colour.png', np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(BundleError, match='one 8-bit channel'):
         read_label(tmp_path / 'colour.png')
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4])
+def test_labels_of_fewer_bits_are_refused(tmp_path: Path, bits: int) -> None:
+    """OpenCV would read id 1 of such a file as 255, 85 or 17."""
+    data = bytearray(cv2.imencode('.png', ids())[1].tobytes())
+    data[24] = bits
+    (tmp_path / 'label.png').write_bytes(data)
+    with pytest.raises(BundleError, match=rf'label\.png: a PNG file of {bits} bits? a pixel'):
+        read_label(tmp_path / 'label.png')
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png'])
+def test_labels_in_a_jpeg_file_are_refused(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f'label{suffix}').write_bytes(cv2.imencode('.jpg', ids(3))[1].tobytes())
+    with pytest.raises(BundleError, match='JPEG file, which smears label ids'):
+        read_label(tmp_path / f'label{suffix}')
+
+
+def test_a_bilevel_label_is_listed_with_its_dataset(tmp_path: Path) -> None:
+    root = camvid(tmp_path)
+    mask = np.tile(np.array([[0, 255]], np.uint8), (8, 6))
+    assert cv2.imwrite(str(root / 'trainannot' / 'train1.png'), mask, [cv2.IMWRITE_PNG_BILEVEL, 1])
+    with pytest.raises(BundleError, match='1 bit a pixel'):
+        open_checked('camvid', root, ['train'])
+
+
+def test_an_image_that_opencv_refuses_is_listed(tmp_path: Path) -> None:
+    root = camvid(tmp_path)
+    data = bytearray((root / 'train' / 'train1.png').read_bytes())
+    data[16:24] = (70_000).to_bytes(4, 'big') * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, 'big')
+    (root / 'train' / 'train1.png').write_bytes(data)
+    (root / 'val' / 'val0.png').unlink()
+    with pytest.raises(BundleError, match=r'(?s)train1\.png: not.*val0'):
+        open_checked('camvid', root, ['train', 'val'])
+
+
+def test_cityscapes_refuses_one_name_in_two_cities(tmp_path: Path) -> None:
+    for city in ('aachen', 'bremen'):
+        put(tmp_path / 'leftImg8bit' / 'val' / city / '1_leftImg8bit.png', np.zeros((*SHAPE, 3), np.uint8))
+    put(tmp_path / 'gtFine' / 'val' / 'aachen' / '1_gtFine_labelIds.png', ids())
+    with pytest.raises(BundleError, match=r'bremen/1_leftImg8bit\.png beside aachen'):
+        open_dataset('cityscapes', tmp_path, 'val')
 
 
 def test_cityscapes_maps_label_ids(tmp_path: Path) -> None:
