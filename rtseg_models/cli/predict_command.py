@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Iterator, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 import click
 import cv2
@@ -45,18 +45,14 @@ def command(
     files = named_files(inputs)
     pipeline = open_pipeline(model, backend, precision, device, threads, size)
     table = np.array(pipeline.bundle.card.colour_table(), np.uint8)
-    count, faults = 0, []
+    faults: List[str] = []
+    count = 0
     with progress('segmenting') as advance:
-        for name, path in files.items():
-            try:
-                for frame, rgb in frames(name, path):
-                    labels = pipeline(rgb).labels
-                    _write(out / 'labels' / f'{frame}.png', labels)
-                    _write(out / 'overlays' / f'{frame}.jpg', blend(rgb, labels, table, alpha)[:, :, ::-1])
-                    count += 1
-                    advance(count, max(count, len(files)))
-            except BundleError as error:
-                faults.append(str(error))
+        for count, (frame, rgb) in enumerate(readable(files, faults), 1):
+            labels = pipeline(rgb).labels
+            _write(out / 'labels' / f'{frame}.png', labels)
+            _write(out / 'overlays' / f'{frame}.jpg', blend(rgb, labels, table, alpha)[:, :, ::-1])
+            advance(count, max(count, len(files)))
     pipeline.close()
     if count:
         console.print(f'{count} frames segmented into {out}')
@@ -80,6 +76,15 @@ def named_files(inputs: Tuple[Path, ...]) -> Dict[str, Path]:
                 raise click.UsageError(f'{file} and {found[name]} would both become {name}; give one at a time')
             found[name] = file
     return found
+
+
+def readable(files: Dict[str, Path], faults: List[str]) -> Iterator[Tuple[str, np.ndarray]]:
+    """Name and rgb (H,W,3) of what can be read; a sentence joins ``faults`` for each file that cannot."""
+    for name, path in files.items():
+        try:
+            yield from frames(name, path)
+        except (BundleError, NotFound, OSError) as error:
+            faults.append(str(error))
 
 
 def frames(name: str, path: Path) -> Iterator[Tuple[str, np.ndarray]]:
