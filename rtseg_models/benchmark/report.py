@@ -52,16 +52,18 @@ def plot(result: Dict[str, Any], path: Path) -> None:
     axes = figure.add_subplot()
     names = [f'{r["model"]} {_size(r["size"])}\n{r["backend"]} {r["precision"]}' for r in rows]
     stages = ('preprocess', 'network', 'postprocess')
+    places = range(len(rows))  # rows may have one name
     begin = [0.0] * len(rows)
     for stage in stages:
         widths = [r['stage_ms'].get(stage, 0.0) for r in rows]
-        axes.barh(names, widths, left=begin, label=stage)
+        axes.barh(places, widths, left=begin, label=stage)
         begin = [b + w for b, w in zip(begin, widths)]
     rest = [max(0.0, r['pipeline_ms']['p50'] - b) for r, b in zip(rows, begin)]
-    axes.barh(names, rest, left=begin, label='not split', color='lightgrey')
+    axes.barh(places, rest, left=begin, label='not split', color='lightgrey')
     baselines = [(i, r['baseline_ms']['p50']) for i, r in enumerate(rows) if r['baseline_ms']]
     if baselines:
         axes.plot([b for _, b in baselines], [i for i, _ in baselines], 'k|', markersize=18, label='eager PyTorch')
+    axes.set_yticks(places, names)
     axes.set_xlabel(f'ms per frame (median), camera {_size(rows[0]["camera"])}')
     axes.invert_yaxis()
     axes.legend()

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -131,7 +132,14 @@ def run_benchmark(
     for key, (label, contender) in graphs.items():
         shared = _agreement(label, pixels, references[key])
         results.append(_graph_result(key, camera, contender, eager.get(key), shared))
-    return {'machine': facts, 'rows': results, 'skipped': skipped}
+    names = _names(bundles)
+    return {'machine': facts, 'rows': [{**r, 'model': names[r['model']]} for r in results], 'skipped': skipped}
+
+
+def _names(bundles: Mapping[str, Bundle]) -> Dict[str, str]:
+    """What to call each bundle, by what was given for it: its own name, or that where several have one name."""
+    count = Counter(bundle.name for bundle in bundles.values())
+    return {given: bundle.name if count[bundle.name] == 1 else given for given, bundle in bundles.items()}
 
 
 def _rendered(camera: Size) -> List[np.ndarray]:
@@ -174,7 +182,7 @@ def _weigh(row: Row, camera: Size, threads: int) -> Optional[float]:
 def _row_result(row: Row, camera: Size, eager: Optional[Contender], agreement: float) -> Dict[str, Any]:
     backend, pipeline_ms = row.pipeline.backend, row.whole.summary()
     return {
-        'model': row.pipeline.bundle.name,
+        'model': row.model,
         'backend': backend.name,
         'precision': backend.precision,
         'device': backend.device,
@@ -196,7 +204,7 @@ def _graph_result(
     """A row of the same keys; the graph has no network of its own to time and no stages."""
     pipeline_ms = contender.summary()
     return {
-        'model': load_bundle(key[0]).name,
+        'model': key[0],
         'backend': DENSE_GRAPH,
         'precision': 'fp32',
         'device': 'cpu',

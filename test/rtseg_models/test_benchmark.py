@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 
 import cv2
@@ -116,6 +117,30 @@ def test_a_table_and_a_plot_are_made(result, tmp_path):
     pytest.importorskip('matplotlib', reason='matplotlib is not installed')
     plot(result, tmp_path / 'plot.png')
     assert cv2.imread(str(tmp_path / 'plot.png')).std() > 10
+
+
+def test_rows_of_one_name_have_a_bar_each(result, tmp_path, monkeypatch):
+    figures = pytest.importorskip('matplotlib.figure', reason='matplotlib is not installed')
+    drawn = []
+    monkeypatch.setattr(figures.Figure, 'savefig', lambda self, path: drawn.append(self))
+    plot({**result, 'rows': [result['rows'][0]] * 2}, tmp_path / 'plot.png')
+    (axes,) = drawn[0].axes
+    assert len({patch.get_y() for patch in axes.patches}) == 2
+    assert len(axes.get_yticklabels()) == 2
+
+
+def test_bundles_of_one_name_are_told_apart(tiny_bundle, tmp_path):
+    twins = [str(shutil.copytree(tiny_bundle.path, tmp_path / run / 'bundle')) for run in 'ab']
+    options = {
+        'camera': CAMERA,
+        'backends': ['onnxruntime'],
+        'device': 'cpu',
+        'threads': 1,
+        'count': 1,
+        'memory': False,
+    }
+    assert [row['model'] for row in run_benchmark(twins, **options)['rows']] == twins
+    assert [row['model'] for row in run_benchmark(twins[:1], **options)['rows']] == ['bundle']
 
 
 def test_the_command_writes_json_and_overwrites_nothing(result, tmp_path):
