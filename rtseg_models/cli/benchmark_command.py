@@ -10,13 +10,12 @@ from typing import List, Optional, Tuple
 import click
 import cv2
 import numpy as np
-from rich.console import Console
 
 from ..benchmark import plot, run_benchmark, table
 from ..card import Size
 from ..errors import BundleError, NotFound
 from .model_options import BACKEND, DEVICE, PRECISION, SIZE
-from .output import console, json_option, new_file_option, progress, write_json
+from .output import json_option, new_file_option, print_wide, progress, write_json
 
 _TABLE_WIDTH = 150
 
@@ -67,7 +66,7 @@ def command(
             advance=advance,
         )
     if str(json_path) != '-':
-        Console(width=max(console.width, _TABLE_WIDTH)).print(table(result))
+        print_wide(table(result), _TABLE_WIDTH)
     if json_path is not None:
         write_json(json_path, result)
     for combination in result['skipped']:

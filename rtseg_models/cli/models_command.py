@@ -10,6 +10,7 @@ from typing import Any, Dict, Optional
 import click
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from ..catalogue import describe_networks
 from .output import console, json_option, write_json
@@ -34,7 +35,8 @@ def command(json_path: Optional[Path]) -> None:
     console.print(table)
     for network in networks:
         if network['published']:
-            console.print(f'\n[bold]{network["name"]}[/bold]  {network["paper"]} ({network["year"]})')
+            title = Text.assemble('\n', (network['name'], 'bold'), f'  {network["paper"]} ({network["year"]})')
+            console.print(title)
         for figure in network['published']:
             console.print(Padding(_sentence(figure), (0, 0, 0, 2)))
 

@@ -35,12 +35,12 @@ def new_file_option(flag: str, name: str, help: str) -> Callable[..., Any]:
 
 json_option = new_file_option('--json', 'json_path', 'Write the result as JSON to this file.')
 
-console = Console()
+console = Console(markup=False)  # class and bundle names may hold brackets
 
 
 def print_wide(table: Table, columns: int) -> None:
     """Print a table at ``columns`` at least: wrapped lines tell more than cells that are cut."""
-    Console(width=max(console.width, columns)).print(table)
+    Console(width=max(console.width, columns), markup=False).print(table)
 
 
 def write_json(path: Path, value: Any) -> None:
