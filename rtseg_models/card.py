@@ -99,6 +99,13 @@ def _checked(facts: Mapping[str, Any], where: str) -> Card:
             raise fail(name, f'is {values!r}; expected three finite numbers')
         return float(values[0]), float(values[1]), float(values[2])
 
+    def shares(key: str) -> Dict[str, float]:
+        found = need(key, dict)
+        for name, value in found.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+                raise fail(key, f'has {name!r}: {value!r}; expected a number from 0 to 1')
+        return dict(found)
+
     names, colours = _classes(need('classes', list), fail)
     size = need('input_size', list)
     if len(size) != 2 or not all(isinstance(v, int) and 32 <= v <= 4096 for v in size):
@@ -126,8 +133,8 @@ def _checked(facts: Mapping[str, Any], where: str) -> Card:
         licence=need('licence', str),
         network_args=need('network_args', dict),
         align_corners=need('align_corners', bool),
-        agreement=need('agreement', dict),
-        miou=need('miou', dict),
+        agreement=shares('agreement'),
+        miou=shares('miou'),
         origin=need('origin', dict),
     )
 

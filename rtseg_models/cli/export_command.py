@@ -54,13 +54,13 @@ def command(
         raise click.UsageError('--int8 needs --dataset and --root: quantisation is calibrated and measured on images')
     if int8:
         check_quantiser()  # measuring takes minutes
+    val = open_dataset(dataset, root, 'val') if dataset is not None else None
     if checkpoint.is_dir():
         bundle = with_sizes(load_bundle(str(checkpoint)), out, sizes)
     else:
         bundle = bundle_from_checkpoint(checkpoint, out, sizes=sizes)
-    if dataset is not None:
+    if dataset is not None and val is not None:
         with progress('measuring') as advance:
-            val = open_dataset(dataset, root, 'val')
             bundle = measure(bundle, val, 'val', advance)
             if int8:
                 train = open_dataset(dataset, root, 'train')

@@ -10,6 +10,7 @@ taken over stands in ``origin['figures']`` too, with the weights that it was mea
 from __future__ import annotations
 
 import logging
+import math
 import os
 from dataclasses import replace
 from typing import Any, Callable, Dict, Optional, Sequence
@@ -52,6 +53,8 @@ def measure(bundle: Bundle, data: Dataset, split: str, progress: Optional[Callab
         pipeline = Pipeline(bundle, input_size=size, options=Options(precision='fp32'))
         figures = evaluate(pipeline, data, progress)
         pipeline.close()
+        if math.isnan(figures.confusion.miou()):
+            raise ConfigurationError(f'{split}: no pixel is labelled, so there is nothing to measure')
         iou = {k: None if v is None else round(v, 4) for k, v in figures.to_json()['iou'].items()}
         card = _with_figure(card, card.figure_name(split, size), round(figures.confusion.miou(), 4), iou)
     if split == 'val':

@@ -70,6 +70,10 @@ def change(path: str, value: Any) -> str:
         ('output_stride', 0, "'output_stride'"),
         ('output_stride', True, "'output_stride'"),
         ('align_corners', 1, "'align_corners'"),
+        ('agreement', {'bf16': '0.99'}, "'agreement' has 'bf16': '0.99'"),
+        ('agreement', {'bf16': None}, "'agreement' has 'bf16': None"),
+        ('miou', {'val': float('nan')}, "'miou' has 'val': nan"),
+        ('miou', {'val': 66.4}, "'miou' has 'val': 66.4"),
     ],
 )
 def test_the_first_offending_field_is_named(path: str, value: Any, said: str) -> None:

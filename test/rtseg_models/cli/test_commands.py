@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,8 @@ import torch
 
 from rtseg_models.bundle import Bundle, load_bundle
 from rtseg_models.engine import Pipeline
+from rtseg_models.export.figures import rewrite_card
+from rtseg_models.labels import CAMVID
 from rtseg_models.street import Street
 
 
@@ -119,9 +122,31 @@ def test_predict_labels_what_can_be_read_and_names_the_rest(camvid: Path, tiny_b
     folder = tmp_path / 'images'
     shutil.copytree(camvid / 'val', folder)
     (folder / '0001.png').write_bytes(b'no image')
+    (folder / '0000a.png').symlink_to('nowhere.png')
+    (folder / '0000b.png').mkdir()
     done = rtseg('predict', folder, '--model', tiny_bundle.path, '--out', tmp_path / 'out')
-    assert done.returncode == 65 and '0001.png' in done.stderr, done.stderr
+    assert done.returncode == 65, done.stderr
+    assert all(name in done.stderr for name in ('0001.png', '0000a.png', '0000b.png'))
     assert sorted(p.stem for p in (tmp_path / 'out' / 'labels').iterdir()) == ['0000', '0002']
+
+
+def test_class_names_with_brackets_are_shown_as_they_are(camvid: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    names = ('[/road]', '[bold]', *CAMVID.names[2:])
+    folder = tmp_path / 'bundle'
+    shutil.copytree(tiny_bundle.path, folder)
+    rewrite_card(load_bundle(str(folder)), replace(tiny_bundle.card, class_names=names))
+    dataset = shutil.copytree(camvid, tmp_path / 'data')
+    classes = [{'name': name, 'colour': [0, 0, i]} for i, name in enumerate(names)]
+    (dataset / 'classes.json').write_text(json.dumps({'name': 'odd', 'ignore_id': 11, 'classes': classes}))
+    done = rtseg('evaluate', '--model', folder, '--dataset', 'folder', '--root', dataset, '--split', 'val')
+    assert done.returncode == 0, done.stderr
+    assert '[/road]' in done.stdout and '[bold]' in done.stdout
+
+
+def test_export_looks_at_its_dataset_first(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    out = tmp_path / 'out'
+    done = rtseg('export', tiny_bundle.path, '--out', out, '--dataset', 'camvid', '--root', tmp_path / 'nowhere')
+    assert done.returncode == 66 and not out.exists()
 
 
 def test_predict_refuses_inputs_that_would_have_one_name(camvid: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:

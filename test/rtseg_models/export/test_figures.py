@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Set, Tuple
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -82,6 +83,16 @@ def test_every_size_of_the_bundle_is_measured(tiny_bundle: Bundle, streets: Stre
         assert card.miou[name] == round(evaluate(pipeline, streets).confusion.miou(), 4)
         pipeline.close()
     assert set(card.origin['iou']['val']) == set(CAMVID.names)
+
+
+def test_a_split_without_labels_measures_nothing(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    class Blank(Streets):
+        def __getitem__(self, index: int) -> Sample:
+            name, rgb, label = super().__getitem__(index)
+            return Sample(name, rgb, np.full_like(label, CAMVID.ignore_id))
+
+    with pytest.raises(ConfigurationError, match='val: no pixel is labelled'):
+        measure(copy(tiny_bundle, tmp_path / 'bundle', {}), Blank(), 'val')
 
 
 def test_what_was_trained_on_is_not_measured(tiny_bundle: Bundle, streets: Streets, tmp_path: Path) -> None:
