@@ -52,7 +52,8 @@ def peak_rss_mb(model: str, size: Size, camera: Size, backend: str, **options: A
     done = subprocess.run(
         [sys.executable, '-m', f'{package}.benchmark.machine', arguments], capture_output=True, text=True, check=False
     )
-    return round(float(done.stdout), 1) if done.returncode == 0 else None
+    told = done.stdout.split()  # the figure last: a runtime may have had something to say before
+    return round(float(told[-1]), 1) if done.returncode == 0 else None
 
 
 def _weigh(arguments: Dict[str, Any]) -> float:

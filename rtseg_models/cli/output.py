@@ -50,7 +50,12 @@ def write_json(path: Path, value: Any) -> None:
         click.echo(text, nl=False)
         return
     refuse_existing(path)
-    path.write_text(text, encoding='utf-8')
+    part = path.with_name(f'{path.name}.part')  # a full disk leaves no half of a result behind
+    try:
+        part.write_text(text, encoding='utf-8')
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def refuse_existing(path: Path) -> None:
