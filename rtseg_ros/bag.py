@@ -33,7 +33,8 @@ class ImageRecord:
     """One image message of a bag.
 
     ``index`` counts the topic's messages within the time range from 0, before the stride. ``message`` has the fields of
-    sensor_msgs/Image or CompressedImage; it is None where the bytes are no such message, and ``fault`` says why.
+    sensor_msgs/Image or CompressedImage; it is None where the bytes are no such message or its stamp is no time, and
+    ``fault`` says why.
     """
 
     topic: str
@@ -210,6 +211,9 @@ class Bag:
         except Exception as error:  # generated code reads what the bytes say, and they may say anything
             return ImageRecord(topic, 0, '', record_time_ns, index, None, compressed, f'not a {kind}: {error}')
         stamp = message.header.stamp
+        if stamp.nanosec >= 10**9:  # whose header no output could carry unchanged
+            fault = f'its stamp is no time: {stamp.nanosec} nanoseconds of a second'
+            return ImageRecord(topic, 0, '', record_time_ns, index, None, compressed, fault)
         stamp_ns = stamp.sec * 10**9 + stamp.nanosec
         return ImageRecord(topic, stamp_ns, message.header.frame_id, record_time_ns, index, message, compressed)
 

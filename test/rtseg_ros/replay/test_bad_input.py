@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from recordings import PERIOD_NS, START_NS, Entry, drive, write_bag
-from replays import COUNT, LABELS, TOPIC, report, timeless
+from replays import COUNT, LABELS, TOPIC, masks, report, timeless
 from rosbags.typesys import Stores, get_typestore
 
 from rtseg_models.engine import NonFiniteLogits, Pipeline
@@ -33,6 +33,18 @@ def test_frames_that_do_not_decode_are_dropped_by_reason(replay, pairs, tmp_path
     facts = report(tmp_path / 'out')
     assert facts['dropped'] == {'bad_encoding': 1, 'bad_size': 2} and facts['frames'] == 2
     assert [r['index'] for r in facts['per_frame'] if 'dropped' in r] == [1, 2, 3]
+
+
+@pytest.mark.parametrize('second, nanosecond', ((2**31 - 1, 2**32 - 1), (5, 10**9)))
+def test_a_stamp_that_is_no_time_costs_only_its_frame(second, nanosecond, replay, pairs, tmp_path):
+    types = get_typestore(Stores.ROS2_HUMBLE).types
+    stamp = types['builtin_interfaces/msg/Time'](second, nanosecond)
+    entries = [e for e in drive(pairs[:3]) if e.topic == TOPIC]
+    entries[1].fields['header'] = types['std_msgs/msg/Header'](stamp, 'camera')
+    assert replay(write_bag(tmp_path / 'odd', entries)).exit_code == 1
+    facts = report(tmp_path / 'out')
+    assert facts['dropped'] == {'decode': 1} and facts['frames'] == 2
+    assert [stamp for stamp, _, _ in masks(tmp_path / 'out')] == [START_NS, START_NS + 2 * PERIOD_NS]
 
 
 def test_bag_cut_short_is_replayed_as_far_as_it_goes(replay, pairs, expected, tmp_path):
