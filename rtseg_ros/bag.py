@@ -9,6 +9,8 @@ message definitions, or with broken ones of other types, reads like any other.
 from __future__ import annotations
 
 import re
+import sqlite3
+import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from rtseg_models.errors import BundleError, NotFound
 
 from .bag_files import IMAGE_TYPES, ROS1, ROS2, storage_files
 from .bag_salvage import SEARCHABLE, Salvage
+from .bag_wal import has_log, merged_copy
 from .bag_writer import MaskBagWriter
 
 LISTED_FILE = re.compile(r'^\s*- [\'"]?(?:[^\'"\n]*/)?([^/:\'"\n]+\.(?:mcap|db3))[\'"]?\s*$', re.M)
@@ -52,20 +55,26 @@ class Bag:
 
     ``path`` is a rosbag2 folder, one of its .mcap or .db3 files, or a ROS 1 .bag file. What is damaged is read as far
     as it goes: ``faults`` then holds a sentence for each place where something was skipped (complete once all was
-    read), and ``notes`` what is odd about the bag but cost no message.
+    read), and ``notes`` what is odd about the bag but cost no message. A sqlite3 file that a write-ahead log belongs to
+    is read from a copy that lasts until ``close``.
 
     NotFound where there is no such path, BundleError where it is not a bag.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.faults: List[str] = []
+        self._faults: List[str] = []
         self.notes: List[str] = []
         self.ros1 = path.suffix == '.bag' and path.is_file()  # a folder is rosbag2's, whatever its name
         self._stack = ExitStack()
-        self._parts: List[Any] = self._open()
-        if not self.topics and self.faults:
-            raise BundleError(f'{path}: not a bag that can be read: {"; ".join(self.faults)}')
+        self._copies: Dict[Path, Path] = {}  # what a copy that is read stands for
+        try:
+            self._parts: List[Any] = self._open()
+            if not self.topics and self._faults:
+                raise BundleError(f'{path}: not a bag that can be read: {"; ".join(self.faults)}')
+        except BaseException:
+            self._stack.close()
+            raise
 
     def __enter__(self) -> Bag:
         return self
@@ -79,6 +88,17 @@ class Bag:
         """Close the files."""
         self._stack.close()
 
+    @property
+    def faults(self) -> List[str]:
+        """A sentence for each place where something was skipped."""
+        return [self._named(fault) for fault in self._faults]
+
+    def _named(self, sentence: str) -> str:
+        """A sentence that speaks of a copy, with the name of the file that was copied."""
+        for copy, path in self._copies.items():
+            sentence = sentence.replace(str(copy), str(path))
+        return sentence
+
     def _open(self) -> List[Any]:
         if not self.path.exists():
             raise NotFound(f'{self.path}: no such bag')
@@ -86,17 +106,16 @@ class Bag:
         metadata = self.path / 'metadata.yaml'
         facts = metadata.read_text(errors='replace') if metadata.is_file() else ''
         packed = re.search(r'compression_mode: [\'"]?(file|message)', facts, re.I)
-        if self.path.is_dir() and files and not packed:  # file by file: damage in one costs the others nothing
-            return [self._open_file(p) for p in self._listed(files, facts)]
+        if files and not packed:  # file by file: damage in one costs the others nothing
+            return [self._open_file(p) for p in (self._listed(files, facts) if self.path.is_dir() else files)]
+        self._faults += [f'{p}: the write-ahead log of a compressed bag is not read' for p in files if has_log(p)]
         try:
             return [self._enter(self.path)]
         except Exception as error:  # rosbags lets its own errors, sqlite's, yaml's, zstd's and struct's through
-            if not files or packed:
-                raise BundleError(
-                    f'{self.path}: not a bag that can be read: {error}. A bag is a rosbag2 folder, one of its .mcap or '
-                    '.db3 files, or a ROS 1 .bag file'
-                ) from error
-        return [self._open_file(p) for p in files]
+            raise BundleError(
+                f'{self.path}: not a bag that can be read: {error}. A bag is a rosbag2 folder, one of its .mcap or '
+                '.db3 files, or a ROS 1 .bag file'
+            ) from error
 
     def _listed(self, files: List[Path], facts: str) -> List[Path]:
         """The files there that the text of metadata.yaml lists; all of them where it lists none."""
@@ -106,16 +125,30 @@ class Bag:
         have = {p.name: p for p in files}
         lost = [name for name in names if name not in have]
         if lost:
-            self.faults.append(f'{self.path}: {", ".join(lost)} missing; the other files are read')
+            self._faults.append(f'{self.path}: {", ".join(lost)} missing; the other files are read')
         return [have[name] for name in names if name in have] or files
 
     def _open_file(self, path: Path) -> Any:
         """Reader of one storage file, by linear search where its index or its end is damaged."""
+        path = self._with_log(path)
         try:
             return self._enter(path)
         except Exception as error:  # as above
-            self.faults.append(f'{path}: damaged ({error}); what is whole of it is read')
-            return Salvage(path, self.faults)
+            self._faults.append(f'{path}: damaged ({error}); what is whole of it is read')
+            return Salvage(path, self._faults)
+
+    def _with_log(self, path: Path) -> Path:
+        """The file itself, or a copy with what its write-ahead log holds."""
+        if not has_log(path):
+            return path
+        try:
+            folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix='rtseg-bag-')))
+            copy = merged_copy(path, folder)
+        except (OSError, sqlite3.Error) as error:
+            self._faults.append(f'{path}: its write-ahead log cannot be read ({error}); what it holds is skipped')
+            return path
+        self._copies[copy] = path
+        return copy
 
     def _enter(self, path: Path) -> Any:
         return self._stack.enter_context(Reader1(path) if self.ros1 else Reader2(path))
@@ -186,7 +219,7 @@ class Bag:
             except Exception as error:  # a damaged bag: see _open
                 expected = sum(c.msgcount or 0 for c in wanted)
                 lost = f' of {expected}' if expected and first is None and last is None else ''
-                self.faults.append(f'{part.path}: damaged after {read}{lost} messages ({error})')
+                self._faults.append(f'{part.path}: damaged after {read}{lost} messages ({error})')
                 if part.path.suffix in SEARCHABLE and not isinstance(part, Salvage):
                     yield from self._after(part.path, wanted, latest if read else first, last, level)
 
@@ -195,13 +228,13 @@ class Bag:
     ) -> Iterator[Tuple[str, str, int, Any]]:
         """What a search finds behind the damage: from the time ``first`` on, without the ``known`` messages of it."""
         found = 0
-        for connection, record_time_ns, raw in Salvage(path, self.faults).messages(wanted, first, last):
+        for connection, record_time_ns, raw in Salvage(path, self._faults).messages(wanted, first, last):
             if record_time_ns == first and known:
                 known -= 1
                 continue
             found += 1
             yield connection.topic, connection.msgtype, record_time_ns, raw
-        self.faults.append(f'{path}: {found or "no"} whole messages were found behind the damage')
+        self._faults.append(f'{path}: {found or "no"} whole messages were found behind the damage')
 
     def _record(self, topic: str, kind: str, record_time_ns: int, index: int, raw: Any) -> ImageRecord:
         compressed = kind.endswith('CompressedImage')

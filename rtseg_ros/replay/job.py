@@ -20,6 +20,7 @@ from rtseg_models.engine.backends import Options
 from rtseg_models.engine.kernels import CORES
 
 from ..bag import Bag, MaskBagWriter, storage_files
+from ..bag_wal import log_of
 from ..image_codec import BadFrame
 from ..report import pipeline_settings
 from ..reporting.measures import FrameRecord
@@ -156,6 +157,7 @@ def _identity(job: Job, settings: Dict[str, Any], weights_sha256: str) -> Dict[s
     """What must be equal for going on with a job."""
     path = Path(job.bag).resolve()
     files = storage_files(path) or [path]
+    files += [log_of(p) for p in files]
     return {
         'bag': str(path),
         'bag_bytes': sum(p.stat().st_size for p in files if p.is_file()),

@@ -173,6 +173,9 @@ def test_a_job_is_told_from_one_of_other_weights_arithmetic_or_recording(tmp_pat
     assert replay_job._identity(job, {'precision': 'fp32'}, 'a') != known
     Path(job.bag).write_bytes(b'12')
     assert replay_job._identity(job, {}, 'a') != known
+    known = replay_job._identity(job, {}, 'a')
+    Path(f'{job.bag}-wal').write_bytes(b'1')
+    assert replay_job._identity(job, {}, 'a') != known
 
 
 def one_job(folder):
