@@ -13,6 +13,7 @@ import io
 import sqlite3
 import struct
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -103,7 +104,36 @@ def _scan_mcap(path: Path, faults: List[str]) -> Iterator[Message]:
         if file.read(8) != b'\x89MCAP0\r\n':
             faults.append(f'{path}: does not begin like an MCAP file')
             return
+        _mcap_index(file, schemas, channels)
+        file.seek(8)
         yield from _mcap_records(file, path, faults, schemas, channels)
+
+
+def _mcap_index(file: BinaryIO, schemas: Dict[int, str], channels: Dict[int, Tuple[str, str]]) -> None:
+    """Add what stands outside of the chunks: a damaged first chunk may be the only other place of it."""
+    end = file.seek(0, io.SEEK_END)
+    file.seek(max(8, end - 37))
+    footer = file.read(17)
+    summary = struct.unpack_from('<Q', footer, 9)[0] if footer[:9] == b'\x02\x14' + bytes(7) else end
+    for position in (8, summary):
+        with suppress(_Cut, *_GARBLED):
+            while position < end:
+                file.seek(position)
+                opcode, size = struct.unpack('<cQ', _take(file, 9))
+                if opcode in (b'\x03', b'\x04'):
+                    _mcap_topic(opcode, _take(file, size), schemas, channels)
+                elif opcode in (b'\x00', b'\x02'):  # zeros for a record, footer
+                    break
+                position += 9 + size
+
+
+def _mcap_topic(opcode: bytes, record: bytes, schemas: Dict[int, str], channels: Dict[int, Tuple[str, str]]) -> None:
+    """Add a schema or a channel."""
+    if opcode == b'\x03':
+        schemas[struct.unpack_from('<H', record)[0]] = _text(record, 2)[0]
+    else:
+        key, schema = struct.unpack_from('<HH', record)
+        channels[key] = (_text(record, 4)[0], schemas.get(schema, ''))
 
 
 def _mcap_records(
@@ -121,11 +151,8 @@ def _mcap_records(
         except _Cut:
             faults.append(f'{path}: cut short at byte {position}; the record that begins there is skipped')
             return
-        if opcode == b'\x03':
-            schemas[struct.unpack_from('<H', record)[0]] = _text(record, 2)[0]
-        elif opcode == b'\x04':
-            key, schema = struct.unpack_from('<HH', record)
-            channels[key] = (_text(record, 4)[0], schemas.get(schema, ''))
+        if opcode in (b'\x03', b'\x04'):
+            _mcap_topic(opcode, record, schemas, channels)
         elif opcode == b'\x05':
             key, _, log_time, _ = struct.unpack_from('<HIQQ', record)
             if key in channels:
@@ -165,7 +192,37 @@ def _scan_ros1(path: Path, faults: List[str]) -> Iterator[Message]:
         if file.readline(32) != b'#ROSBAG V2.0\n':
             faults.append(f'{path}: does not begin like a ROS 1 bag of version 2.0')
             return
+        start = file.tell()
+        _ros1_index(file, start, topics)
+        file.seek(start)
         yield from _ros1_records(file, path, faults, topics)
+
+
+def _ros1_index(file: BinaryIO, start: int, topics: Dict[int, Tuple[str, str]]) -> None:
+    """Add the connections that stand outside of the chunks, as the index at the end has them."""
+    end = index = file.seek(0, io.SEEK_END)
+    file.seek(start)
+    with suppress(_Cut, *_GARBLED):
+        index = struct.unpack('<Q', _ros1_header(file)['index_pos'])[0]
+    for position in (start, index):
+        with suppress(_Cut, *_GARBLED):
+            while position < end:
+                file.seek(position)
+                header = _ros1_header(file)
+                size = struct.unpack('<I', _take(file, 4))[0]
+                position = file.tell() + size
+                if header['op'] == b'\x07':
+                    _ros1_topic(header, _take(file, size), topics)
+
+
+def _ros1_header(file: BinaryIO) -> Dict[str, bytes]:
+    return _ros1_fields(_take(file, struct.unpack('<I', _take(file, 4))[0]))
+
+
+def _ros1_topic(header: Dict[str, bytes], data: bytes, topics: Dict[int, Tuple[str, str]]) -> None:
+    """Add a connection."""
+    kind = _ros1_fields(data)['type'].decode()
+    topics[struct.unpack('<I', header['conn'])[0]] = (header['topic'].decode(), kind.replace('/', '/msg/', 1))
 
 
 def _ros1_records(
@@ -186,8 +243,7 @@ def _ros1_records(
             return
         opcode = header.get('op', b'')
         if opcode == b'\x07':
-            kind = _ros1_fields(data)['type'].decode()
-            topics[struct.unpack('<I', header['conn'])[0]] = (header['topic'].decode(), kind.replace('/', '/msg/', 1))
+            _ros1_topic(header, data, topics)
         elif opcode == b'\x02':
             seconds, nanoseconds = struct.unpack('<II', header['time'])
             key = struct.unpack('<I', header['conn'])[0]

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from recordings import FRAME_ID, PERIOD_NS, START_NS, Entry, drive, png, write_bag
 from rosbags.highlevel import AnyReader
 
@@ -156,83 +154,6 @@ def test_wrong_topics_are_refused_with_the_image_topics(pairs, tmp_path):
             next(bag.images(['/absent']))
         with pytest.raises(BundleError, match=r'std_msgs/msg/String, not an image.*/camera/image_raw'):
             next(bag.images(['/chatter']))
-
-
-@pytest.mark.parametrize('form', ('mcap', 'mcap_zstd', 'ros1', 'ros1_lz4', 'sqlite3'))
-def test_bag_cut_short_gives_what_is_whole(form, tmp_path):
-    rng = np.random.default_rng(5)
-    pairs = [(rng.integers(0, 256, (400, 600, 3), np.uint8), np.zeros((4, 4), np.uint8)) for _ in range(8)]
-    path = write_bag(tmp_path / 'drive', drive(pairs), form)
-    file = path if path.is_file() else next(p for p in path.iterdir() if p.suffix != '.yaml')
-    file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
-    with Bag(path) as bag:
-        records = list(bag.images([TOPIC]))
-        assert bag.faults and str(file) in ' '.join(bag.faults)
-    assert 2 <= len(records) < 8
-    for record, (rgb, _) in zip(records, pairs):
-        assert np.array_equal(decode_image(record.message), rgb)
-
-
-@pytest.mark.parametrize(
-    'form, magic', (('mcap_zstd', b'\x28\xb5\x2f\xfd'), ('ros1_lz4', b'\x04\x22\x4d\x18')), ids=('mcap', 'ros1')
-)
-def test_a_damaged_chunk_costs_only_what_it_holds(form, magic, tmp_path):
-    rng = np.random.default_rng(5)
-    pairs = [(rng.integers(0, 256, (400, 600, 3), np.uint8), np.zeros((4, 4), np.uint8)) for _ in range(8)]
-    path = write_bag(tmp_path / 'drive', drive(pairs), form)
-    file = path if path.is_file() else path / 'drive.mcap'
-    content = bytearray(file.read_bytes())
-    chunk = content.find(magic, len(content) // 3)
-    content[chunk : chunk + 64] = bytes(64)
-    file.write_bytes(content)
-    with Bag(path) as bag:
-        stamps = [r.stamp_ns for r in bag.images([TOPIC])]
-        assert 'damaged' in bag.faults[0] and 'found behind the damage' in bag.faults[-1]
-        late = [r.stamp_ns for r in bag.images([TOPIC], start_s=PERIOD_NS * 7 / 1e9)]
-    frames = [(stamp - START_NS) // PERIOD_NS for stamp in stamps]
-    assert frames == sorted(set(frames)) and 5 <= len(frames) < 8
-    assert frames[0] == 0 and frames[-1] == 7
-    assert late == [START_NS + 7 * PERIOD_NS]
-
-
-@settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    share=st.floats(0, 1), length=st.integers(1, 400), form=st.sampled_from(('mcap', 'mcap_zstd', 'ros1', 'ros1_bz2'))
-)
-def test_garbage_anywhere_is_survived(share, length, form, pairs, tmp_path_factory):
-    folder = tmp_path_factory.mktemp('garbage')
-    path = write_bag(folder / 'drive', drive(pairs[:3]), form)
-    file = path if path.is_file() else path / 'drive.mcap'
-    content = bytearray(file.read_bytes())
-    begin = int((len(content) - 1) * share)
-    length = min(length, len(content) - begin)
-    content[begin : begin + length] = np.random.default_rng(begin).bytes(length)
-    file.write_bytes(content)
-    try:
-        with Bag(path) as bag:
-            records = list(bag.images([TOPIC])) if TOPIC in bag.topics else []
-    except BundleError:
-        return
-    assert len(records) <= 3
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(share=st.floats(0, 1), form=st.sampled_from(('mcap', 'mcap_zstd', 'ros1', 'ros1_bz2')))
-def test_bag_cut_anywhere_is_a_beginning_or_no_bag(share, form, pairs, tmp_path_factory):
-    folder = tmp_path_factory.mktemp('cut')
-    path = write_bag(folder / 'drive', drive(pairs[:3]), form)
-    file = path if path.is_file() else path / 'drive.mcap'
-    file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
-    try:
-        with Bag(path) as bag:
-            records = list(bag.images([TOPIC])) if TOPIC in bag.topics else []
-            assert bag.faults or len(records) == 3
-    except BundleError:
-        return
-    for record, (rgb, _) in zip(records, pairs):
-        assert np.array_equal(decode_image(record.message), rgb)
 
 
 def _masks(count: int) -> list[np.ndarray]:
