@@ -8,6 +8,7 @@ line ``{"file": n, "wall_s": s}``, at last ``{"done": ...}``. Lines after the la
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -22,7 +23,7 @@ MASKS = 'masks'  # the folder of masks beside it
 
 
 class Journal:
-    """The journal in a job's folder, opened for going on where it ends.
+    """The journal in a job's folder, opened for going on where it ends, and locked until ``close``.
 
     ``records`` are the frames that are done, ``files`` the number of finished files of masks, ``wall_s`` the time
     spent, ``done`` what the last line says, None before the job is finished.
@@ -30,7 +31,7 @@ class Journal:
 
     def __init__(self, folder: Path, identity: Dict[str, Any]) -> None:
         """Open or begin; UsageError where the journal there is of another job and says which settings differ, or where
-        there are masks but no journal: they are not a replay's.
+        there are masks but no journal: they are not a replay's. UsageError too while another process has it open.
         """
         self.path = folder / NAME
         if not self.path.exists() and (folder / MASKS).exists():
@@ -40,12 +41,27 @@ class Journal:
         self.wall_s = 0.0
         self.done: Any = None
         identity = json.loads(json.dumps(identity))
-        length = self._read(identity) if self.path.exists() else 0
         folder.mkdir(parents=True, exist_ok=True)
         self._file = self.path.open('ab')
-        self._file.truncate(length)
-        if not length:
-            self._append([identity])
+        try:
+            self._lock()
+            length = self._read(identity)
+            self._file.truncate(length)
+            if not length:
+                self._append([identity])
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _lock(self) -> None:
+        """Keep other replays from this folder until the file is closed, which the end of the process does too."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            where = self.path.parent
+            raise UsageError(f'{where}: another replay is writing here; wait for it or choose another --out') from error
+        except OSError:
+            pass  # a file system without locks
 
     def _read(self, identity: Dict[str, Any]) -> int:
         """Take in what is whole; the number of bytes it has."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import resource
 import shutil
 import signal
@@ -17,6 +18,7 @@ import pytest
 from recordings import drive, write_bag
 from replays import COUNT, LABELS, TOPIC, masks, report, timeless
 
+from rtseg_models.errors import UsageError
 from rtseg_ros.bag import MaskBagWriter
 from rtseg_ros.replay import job as replay_job
 from rtseg_ros.replay import plan
@@ -192,6 +194,35 @@ def test_the_journal_adds_up_the_time_of_all_its_batches(tmp_path):
     again = Journal(tmp_path, {})
     again.close()
     assert again.wall_s == 5.0
+
+
+def test_a_replay_under_way_is_left_alone(replay, bag, tmp_path):
+    assert replay(bag).exit_code == 0
+    before = {p: p.read_bytes() for p in (tmp_path / 'out').rglob('*') if p.is_file()}
+    with (tmp_path / 'out' / 'journal.jsonl').open('ab') as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
+        result = replay(bag, '--resume')
+        assert result.exit_code == 2 and 'another replay is writing here' in ' '.join(result.stderr.split())
+    assert {p: p.read_bytes() for p in (tmp_path / 'out').rglob('*') if p.is_file()} == before
+    assert replay(bag, '--resume').exit_code == 0
+
+
+def test_a_journal_is_free_again_once_closed_or_refused(tmp_path):
+    journal = Journal(tmp_path, {'a': 1})
+    with pytest.raises(UsageError, match='another replay'):
+        Journal(tmp_path, {'a': 1})
+    journal.close()
+    with pytest.raises(UsageError, match='a was 1 and is 2'):
+        Journal(tmp_path, {'a': 2})
+    Journal(tmp_path, {'a': 1}).close()
+
+
+def test_a_file_system_without_locks_is_written_to(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, 'No locks available')
+
+    monkeypatch.setattr(fcntl, 'flock', refuse)
+    Journal(tmp_path, {}).close()
 
 
 def test_numbered_names_stay_apart_from_given_ones():
