@@ -68,24 +68,40 @@ class Journal:
         batch: List[FrameRecord] = []
         position = length = 0
         with self.path.open('rb') as file:
-            for number, line in enumerate(file):
+            for number, line in enumerate(file, 1):
                 position += len(line)
+                if not line.endswith(b'\n'):
+                    break  # the line under way when the power failed
                 try:
                     entry = json.loads(line)
-                except ValueError:
-                    break  # the line under way when the power failed
-                if number == 0:
+                except ValueError as error:
+                    if number == 1:
+                        raise BundleError(f'{self.path}: not the journal of a replay') from error
+                    break  # as above
+                if number == 1:
                     self._compare(entry, identity)
                     length = position
-                elif 'done' in entry:
-                    self.done, length = entry['done'], position
-                elif 'file' in entry:
-                    self.records += batch
-                    batch = []
-                    self.files, self.wall_s, length = entry['file'], self.wall_s + entry['wall_s'], position
-                else:
-                    batch.append(FrameRecord.from_json(entry))
+                elif self._take(entry, batch, number):
+                    length = position
         return length
+
+    def _take(self, entry: Any, batch: List[FrameRecord], number: int) -> bool:
+        """Take in the entry of a line; whether it closes the batch."""
+        try:
+            if 'done' in entry:
+                self.done = {key: list(entry['done'][key]) for key in ('faults', 'notes')}
+            elif 'file' in entry:
+                self.files, self.wall_s = int(entry['file']), self.wall_s + float(entry['wall_s'])
+                self.records += batch
+                batch.clear()
+            else:
+                batch.append(FrameRecord.from_json(entry))
+                return False
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(
+                f'{self.path}: line {number} is nothing that this version writes ({error!r}); choose another --out'
+            ) from error
+        return True
 
     def _compare(self, found: Any, identity: Dict[str, Any]) -> None:
         if not isinstance(found, dict):

@@ -18,12 +18,13 @@ import pytest
 from recordings import drive, write_bag
 from replays import COUNT, LABELS, TOPIC, masks, report, timeless
 
-from rtseg_models.errors import UsageError
+from rtseg_models.errors import BundleError, UsageError
 from rtseg_ros.bag import MaskBagWriter
 from rtseg_ros.replay import job as replay_job
 from rtseg_ros.replay import plan
 from rtseg_ros.replay.journal import Journal
 from rtseg_ros.replay.truth import TruthSpec
+from rtseg_ros.reporting.measures import FrameRecord
 from rtseg_ros.startup import INTERRUPTED
 
 
@@ -194,6 +195,41 @@ def test_the_journal_adds_up_the_time_of_all_its_batches(tmp_path):
     again = Journal(tmp_path, {})
     again.close()
     assert again.wall_s == 5.0
+
+
+def test_a_line_without_its_newline_counts_as_never_written(tmp_path):
+    frames = [FrameRecord('drive', '/mask', i, '', i) for i in range(3)]
+    journal = Journal(tmp_path, {})
+    for number, frame in enumerate(frames[:2], 1):
+        journal.commit([frame], number, 1.0)
+    journal.close()
+    journal.path.write_bytes(journal.path.read_bytes()[:-1])
+    again = Journal(tmp_path, {})
+    assert (again.records, again.files) == (frames[:1], 1)
+    for number, frame in enumerate(frames[1:], 2):
+        again.commit([frame], number, 1.0)
+    again.close()
+    last = Journal(tmp_path, {})
+    last.close()
+    assert (last.records, last.files) == (frames, 3)
+
+
+@pytest.mark.parametrize(
+    'line', ('5', 'null', '"file"', '[]', '{"file": 1}', '{"file": "x", "wall_s": 1}', '{"bag": "a"}', '{"done": {}}')
+)
+def test_a_journal_line_of_another_version_is_refused(line, tmp_path):
+    (tmp_path / 'journal.jsonl').write_text(f'{{"a":1}}\n{line}\n')
+    with pytest.raises(BundleError, match='line 2 is nothing that this version writes'):
+        Journal(tmp_path, {'a': 1})
+    assert (tmp_path / 'journal.jsonl').read_text() == f'{{"a":1}}\n{line}\n'
+
+
+@pytest.mark.parametrize('line', (b'notes of mine\n', b'\xff\n', b'5\n'))
+def test_what_begins_like_no_journal_is_left_alone(line, tmp_path):
+    (tmp_path / 'journal.jsonl').write_bytes(line)
+    with pytest.raises(BundleError, match='not the journal of a replay'):
+        Journal(tmp_path, {'a': 1})
+    assert (tmp_path / 'journal.jsonl').read_bytes() == line
 
 
 def test_a_replay_under_way_is_left_alone(replay, bag, tmp_path):
