@@ -143,10 +143,14 @@ class Bag:
             return path
         try:
             folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix='rtseg-bag-')))
-            copy = merged_copy(path, folder)
+            copy, lost = merged_copy(path, folder)
         except (OSError, sqlite3.Error) as error:
             self._faults.append(f'{path}: its write-ahead log cannot be read ({error}); what it holds is skipped')
             return path
+        if lost:
+            self._faults.append(
+                f'{path}: {lost} pages of its write-ahead log are damaged or unfinished; they are skipped'
+            )
         self._copies[copy] = path
         return copy
 

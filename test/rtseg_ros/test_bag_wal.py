@@ -48,6 +48,31 @@ def test_what_stands_in_the_write_ahead_log_is_read(name, logged, pairs):
     assert {p: p.read_bytes() for p in logged.iterdir()} == before and not copies[0].parent.exists()
 
 
+def test_damage_in_the_write_ahead_log_is_a_fault(logged):
+    log = logged / 'drive.db3-wal'
+    content = bytearray(log.read_bytes())
+    content[len(content) // 2] ^= 255
+    log.write_bytes(content)
+    with Bag(logged) as bag:
+        assert 8 <= len(list(bag.images([TOPIC]))) < 12
+        assert len(bag.faults) == 1 and 'pages of its write-ahead log' in bag.faults[0]
+    log.write_bytes(b'not' + content[3:])
+    with Bag(logged) as bag:
+        assert len(list(bag.images([TOPIC]))) == 8 and 'cannot be read (it does not begin' in bag.faults[0]
+
+
+def test_pages_of_an_earlier_write_ahead_log_are_no_fault(pairs, tmp_path):
+    path = write_bag(tmp_path / 'drive', drive(pairs), 'sqlite3')
+    with closing(sqlite3.connect(path / 'drive.db3', isolation_level=None)) as database:
+        database.execute('PRAGMA journal_mode=WAL')
+        database.execute('CREATE TABLE other AS SELECT * FROM messages')
+        database.execute('PRAGMA wal_checkpoint(RESTART)')
+        database.execute('DELETE FROM messages WHERE id = 24')
+        kept = shutil.copytree(path, tmp_path / 'kept')
+    with Bag(kept) as bag:
+        assert len(list(bag.images(['/camera/label']))) == 11 and not bag.faults and len(bag._copies) == 1
+
+
 def test_a_write_ahead_log_that_cannot_be_applied_is_a_fault(logged, pairs, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'full'))
     with Bag(logged) as bag:
