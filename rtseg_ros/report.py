@@ -198,6 +198,8 @@ class RunSummary:
             miou, _, accuracy = figures(record.matrix(len(self.class_names)), self.evaluable)
             facts.update(miou=miou, pixel_accuracy=accuracy, steady_flicker=record.steady_flicker)
             facts['confusion'] = record.confusion
+        elif record.detail:
+            facts['detail'] = record.detail
         return facts
 
 

@@ -45,15 +45,10 @@ def summarise(
     notes = list(dict.fromkeys(note for result in results for note in result.notes))
     faults = [f'{bag}: {reason}' for bag, reason in failed.items()]
     faults += [fault for result in results for fault in result.faults]
-    missing = [r.detail for r in records if r.detail and not r.dropped]
     if job.truth is not None:
-        matched = sum(r.confusion is not None for r in records)
-        if not matched:
-            faults.append(
-                f'no frame found its ground truth; for example: {missing[0] if missing else "no frame was read"}'
-            )
-        elif missing:
-            notes.append(f'{len(missing)} of {len(records)} frames have no ground truth and count for none')
+        missing = _missing_truth(records)
+        faults += missing[0]
+        notes += missing[1]
     return RunSummary(
         title=bags[0] if len(bags) == 1 else f'{len(bags)} bags',
         source={
@@ -81,6 +76,24 @@ def summarise(
         examples=[e for result, chosen in choose(results, card.classes) for e in read_examples(result, chosen, bundle)],
         created=datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d %H:%M UTC'),
     )
+
+
+def _missing_truth(records: Sequence[FrameRecord]) -> Tuple[List[str], List[str]]:
+    """Faults and notes on frames without ground truth: labels that cannot be used, and those that are not there."""
+    absent = [r for r in records if r.detail and not r.dropped and not r.bad_truth]
+    bad = [r for r in records if r.bad_truth]
+    faults, notes = [], []
+    if bad:
+        faults.append(
+            f'the labels of {len(bad)} of {len(records)} frames cannot be used and count for none; the first is that '
+            f'of {bad[0].bag}, frame {bad[0].index}: {bad[0].detail}'
+        )
+    elif all(r.confusion is None for r in records):
+        example = absent[0].detail if absent else 'no frame was read'
+        return [f'no frame found its ground truth; for example: {example}'], []
+    if absent:
+        notes.append(f'{len(absent)} of {len(records)} frames have no ground truth and count for none')
+    return faults, notes
 
 
 def choose(results: Sequence[JobResult], classes: int) -> List[Tuple[JobResult, List[_Choice]]]:

@@ -22,7 +22,7 @@ from ..compressed_codec import decode_compressed
 from ..image_codec import BadFrame, decode_image
 from ..paints import Paints
 from ..reporting.measures import FrameMeter, FrameRecord
-from .truth import NoTruth, Truth
+from .truth import BadTruth, NoTruth, Truth
 
 OVERLAY_ALPHA = 0.5
 RATE_FRAMES, RATE_SECONDS = 40, 1.0
@@ -172,27 +172,26 @@ class Sink:
             if not frame.known:
                 self.pending.append(FrameRecord(**place, dropped=result.reason, detail=str(result)))
             return
-        truth, why_not = self._find_truth(record, result.labels)
+        truth, lacking = self._find_truth(record, result.labels)
         measured = self._meter.measure(result.labels, truth=truth, **place)
         if frame.known:
             return
         self._write(record, frame.rgb, result.labels)
         stages = {'decode': frame.decode_ms, **result.stage_ms, 'write': 1e3 * (time.perf_counter() - began)}
-        self.pending.append(replace(measured, stage_ms={k: round(v, 3) for k, v in stages.items()}, detail=why_not))
+        self.pending.append(replace(measured, stage_ms={k: round(v, 3) for k, v in stages.items()}, **lacking))
 
-    def _find_truth(self, record: ImageRecord, labels: np.ndarray) -> Tuple[Optional[np.ndarray], str]:
+    def _find_truth(self, record: ImageRecord, labels: np.ndarray) -> Tuple[Optional[np.ndarray], Dict[str, Any]]:
+        """The truth of a frame; where it has none, what its record tells about that."""
         if self._truth is None:
-            return None, ''
+            return None, {}
         try:
             truth = self._truth.find(record)
         except NoTruth as error:
-            return None, str(error)
+            return None, {'detail': str(error), 'bad_truth': isinstance(error, BadTruth)}
+        sizes = ['x'.join(map(str, image.shape)) for image in (truth, labels)]
         if truth.shape != labels.shape:
-            return (
-                None,
-                f'the label is {truth.shape[0]}x{truth.shape[1]}, the frame {labels.shape[0]}x{labels.shape[1]}',
-            )
-        return truth, ''
+            return None, {'detail': f'the label is {sizes[0]}, the frame {sizes[1]}', 'bad_truth': True}
+        return truth, {}
 
     def _write(self, record: ImageRecord, rgb: Any, labels: np.ndarray) -> None:
         root = self._topics[record.topic]

@@ -31,13 +31,17 @@ class NoTruth(Exception):
     """A frame that cannot be compared; the message says why."""
 
 
+class BadTruth(NoTruth):
+    """A frame whose label is there and cannot be used."""
+
+
 class Truth(Protocol):
     """Labels of frames in the bundle's ids (H,W) uint8, 255 = not counted; asked in the order of recording."""
 
     mapping: ClassMapping
 
     def find(self, record: ImageRecord) -> np.ndarray:
-        """Label image of a frame; NoTruth where there is none."""
+        """Label image of a frame; NoTruth where there is none, BadTruth where it cannot be used."""
         ...
 
     def close(self) -> None:
@@ -163,7 +167,7 @@ class TopicTruth:
         """Hold a label for a later frame, packed: a street's labels shrink to a fiftieth."""
         try:
             kept: Union[bytes, str] = cv2.imencode('.png', label_ids(label))[1].tobytes()
-        except NoTruth as error:
+        except BadTruth as error:
             kept = str(error)
         self._ahead[label.stamp_ns] = (label.record_time_ns, kept)
         if len(self._ahead) > 2 * LOOKAHEAD:
@@ -171,7 +175,7 @@ class TopicTruth:
 
     def _unpack(self, waiting: Union[bytes, str], record: ImageRecord) -> np.ndarray:
         if isinstance(waiting, str):
-            raise NoTruth(waiting)
+            raise BadTruth(waiting)
         labels = np.asarray(cv2.imdecode(np.frombuffer(waiting, np.uint8), cv2.IMREAD_UNCHANGED))
         return self.mapping(labels, f'label at stamp {record.stamp_ns}')
 
@@ -180,17 +184,17 @@ class TopicTruth:
 
 
 def label_ids(record: ImageRecord) -> np.ndarray:
-    """Ids (H,W) uint8 of a label message; NoTruth where it holds none."""
+    """Ids (H,W) uint8 of a label message; BadTruth where it holds none."""
     if record.message is None:
-        raise NoTruth(f'label at stamp {record.stamp_ns}: {record.fault}')
+        raise BadTruth(f'label at stamp {record.stamp_ns}: {record.fault}')
     if not record.compressed and record.message.encoding not in ('mono8', '8UC1'):
-        raise NoTruth(f'label encoding is {record.message.encoding!r}; expected mono8, 8UC1 or a compressed PNG')
+        raise BadTruth(f'label encoding is {record.message.encoding!r}; expected mono8, 8UC1 or a compressed PNG')
     try:
         if record.compressed:
             return decode_compressed_labels(record.message)
         return frame_rows(record.message, *frame_size(record.message, MAX_PIXELS))
     except BadFrame as error:
-        raise NoTruth(f'label at stamp {record.stamp_ns}: {error}') from error
+        raise BadTruth(f'label at stamp {record.stamp_ns}: {error}') from error
 
 
 class FolderTruth:
@@ -226,7 +230,7 @@ class FolderTruth:
         try:
             labels = read_label(path)
         except RtsegError as error:
-            raise NoTruth(str(error)) from error
+            raise BadTruth(str(error)) from error
         return self.mapping(labels, str(path))
 
     def close(self) -> None:

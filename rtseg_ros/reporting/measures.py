@@ -23,7 +23,8 @@ class FrameRecord:
     ``pixels`` counts mask pixels per class, the unlabelled last. ``flicker`` is the share of pixels whose class differs
     from the topic's frame before; ``steady_flicker`` the same among pixels whose truth is labelled and unchanged
     between the two. ``confusion`` lists [truth, prediction, pixels] with prediction 255 for unlabelled; None without
-    truth.
+    truth. ``detail`` says why a frame was dropped or has no truth; ``bad_truth`` tells that its label is there and
+    cannot be used.
     """
 
     bag: str
@@ -41,6 +42,7 @@ class FrameRecord:
     stage_ms: Dict[str, float] = field(default_factory=dict)
     dropped: str = ''
     detail: str = ''
+    bad_truth: bool = False
 
     def to_json(self) -> Dict[str, Any]:
         """Plain values for the journal."""

@@ -146,12 +146,51 @@ def test_ground_truth_that_matches_no_frame_is_an_error_status(replay, bag, tmp_
 def test_some_frames_without_ground_truth_are_counted(replay, bag, pairs, tmp_path):
     (tmp_path / 'labels').mkdir()
     cv2.imwrite(str(tmp_path / 'labels' / '2.png'), pairs[2][1])
-    cv2.imwrite(str(tmp_path / 'labels' / '3.png'), pairs[3][1][:50])
     assert replay(bag, '--ground-truth', tmp_path / 'labels').exit_code == 0
     facts = report(tmp_path / 'out')
     assert facts['truth_frames'] == 1 and facts['notes'] == [
         f'{COUNT - 1} of {COUNT} frames have no ground truth and count for none'
     ]
+    assert facts['faults'] == [] and facts['per_frame'][3]['detail'] == 'no label image for frame 3'
+
+
+@pytest.mark.parametrize(
+    'label, said',
+    (
+        (
+            np.zeros((72, 104, 3), np.uint8),
+            'a label image has one 8-bit channel, this one is (72, 104, 3) uint8',
+        ),
+        (np.zeros((50, 104), np.uint8), 'the label is 50x104, the frame 72x104'),
+    ),
+)
+def test_label_files_that_cannot_be_used_are_faults(label, said, replay, bag, pairs, tmp_path):
+    (tmp_path / 'labels').mkdir()
+    for i in range(COUNT - 1):
+        cv2.imwrite(str(tmp_path / 'labels' / f'{i}.png'), label if i in (3, 5) else pairs[i][1])
+    result = replay(bag, '--ground-truth', tmp_path / 'labels')
+    assert result.exit_code == 1 and said in result.stderr
+    facts = report(tmp_path / 'out')
+    assert len(facts['faults']) == 1 and facts['faults'][0].endswith(said)
+    assert facts['faults'][0].startswith(f'the labels of 2 of {COUNT} frames cannot be used')
+    assert 'drive, frame 3: ' in facts['faults'][0] and facts['per_frame'][3]['detail'] in facts['faults'][0]
+    assert facts['truth_frames'] == COUNT - 3
+    assert facts['notes'] == [f'1 of {COUNT} frames have no ground truth and count for none']
+    assert [r['index'] for r in facts['per_frame'] if 'detail' in r] == [3, 5, COUNT - 1]
+
+
+@pytest.mark.parametrize('early_ns', (0, 5 * 10**9))
+def test_label_messages_that_cannot_be_used_are_faults(early_ns, replay, pairs, tmp_path):
+    entries = drive(pairs)
+    bad = [i for i, e in enumerate(entries) if e.topic == LABELS][2]
+    entries[bad] = replace(entries[bad], fields={'encoding': 'mono16'})
+    entries = [replace(e, record_time_ns=e.record_time_ns - early_ns * (e.topic == LABELS)) for e in entries]
+    result = replay(write_bag(tmp_path / 'drive', entries), '--ground-truth-topic', LABELS)
+    assert result.exit_code == 1 and "label encoding is 'mono16'" in result.stderr
+    facts = report(tmp_path / 'out')
+    assert facts['truth_frames'] == COUNT - 1 and facts['notes'] == []
+    assert facts['faults'][0].startswith(f'the labels of 1 of {COUNT} frames cannot be used')
+    assert 'mono16' in facts['per_frame'][2]['detail']
 
 
 def test_ground_truth_with_strange_ids_ends_with_their_list(replay, bag, pairs, tmp_path):
