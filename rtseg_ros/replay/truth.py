@@ -71,7 +71,8 @@ class TruthSpec:
 
 
 class ClassMapping:
-    """From the ids of a class set to a bundle's, by name; case and the characters ``_ -`` do not matter.
+    """From the ids of a class set to a bundle's, by name; where the bundle has not the very name, case, blanks and the
+    characters ``_ -`` do not matter.
 
     ``unmapped`` names the truth's classes that the bundle has not (their pixels are not counted); ``evaluable`` tells
     for each class of the bundle whether the truth can hold it.
@@ -80,17 +81,16 @@ class ClassMapping:
     def __init__(self, class_names: Sequence[str], ignore_id: int, classes: str = '') -> None:
         """``classes`` is the name of a class set, the path of a JSON file like a card's, or '' for the bundle's own."""
         names, ignored = _class_names(class_names, ignore_id, classes)
-        ids = {_plain(name): i for i, name in enumerate(class_names)}
+        seats = _seats(list(dict.fromkeys(names.values())), class_names)
         self._known = np.zeros(256, bool)
         self._known[[*names, *ignored, UNLABELLED]] = True
         self._table = np.full(256, UNLABELLED, np.uint8)
         for i, name in names.items():
-            self._table[i] = ids.get(_plain(name), UNLABELLED)
+            self._table[i] = seats.get(name, UNLABELLED)
         self._ids = sorted(names)
         self._ignored = sorted({*ignored, UNLABELLED})
-        self.unmapped = [name for name in names.values() if _plain(name) not in ids]
-        have = {_plain(name) for name in names.values()}
-        self.evaluable = [_plain(name) in have for name in class_names]
+        self.unmapped = [name for name in names.values() if name not in seats]
+        self.evaluable = [i in seats.values() for i in range(len(class_names))]
         if not any(self.evaluable):
             raise UsageError(
                 f'ground-truth classes {", ".join(names.values())}: none has the name of a class of the bundle '
@@ -115,8 +115,23 @@ def _plain(name: str) -> str:
     return re.sub(r'[\s_-]+', ' ', name).strip().lower()
 
 
+def _seats(names: Sequence[str], class_names: Sequence[str]) -> Dict[str, int]:
+    """The id in a bundle of each name that it has, the very name first; UsageError where that is not clear."""
+    seats = {}
+    for name in names:
+        mine, others = ([n for n in known if _plain(n) == _plain(name)] for known in (class_names, names))
+        if name not in class_names and mine and len(mine) + len(others) > 2:
+            raise UsageError(
+                f'ground-truth classes {", ".join(map(repr, others))} and {", ".join(map(repr, mine))} of the bundle '
+                f'are not told apart but by case, blanks, _ or -; write {name!r} as the bundle does'
+            )
+        if mine:
+            seats[name] = class_names.index(name if name in class_names else mine[0])
+    return seats
+
+
 def _class_names(own: Sequence[str], ignore_id: int, classes: str) -> Tuple[Dict[int, str], List[int]]:
-    """Class names by id, and the ignored ids."""
+    """Class names by id, and the ignored ids, which have no name."""
     if not classes:
         return dict(enumerate(own)), [ignore_id]
     if classes in CLASS_SETS:
@@ -132,9 +147,10 @@ def _class_names(own: Sequence[str], ignore_id: int, classes: str) -> Tuple[Dict
         raise BundleError(
             f'{path}: expected JSON like {{"classes": [{{"id": 0, "name": "road"}}], "ignore_id": 255}}: {error!r}'
         ) from error
-    if not names or not all(0 <= i <= UNLABELLED for i in [*names, *ignored]):
-        raise BundleError(f'{path}: expected at least one class, and ids 0 to {UNLABELLED}')
-    return names, ignored
+    counted = {i: name for i, name in names.items() if i not in (*ignored, UNLABELLED)}
+    if not counted or not all(0 <= i <= UNLABELLED for i in [*names, *ignored]):
+        raise BundleError(f'{path}: expected at least one class that is not ignored, and ids 0 to {UNLABELLED}')
+    return counted, ignored
 
 
 class TopicTruth:
