@@ -68,7 +68,7 @@ def plan(
         raise UsageError(f'--outputs: unknown {", ".join(unknown)}; known: {", ".join(OUTPUTS)}')
     truth = None
     if ground_truth_topic or ground_truth:
-        truth = TruthSpec(ground_truth_topic or '', str(ground_truth or ''), ground_truth_classes)
+        truth = TruthSpec.of(ground_truth_topic, ground_truth, ground_truth_classes)
         _check_truth(truth, len(bags), topics, settings['start_s'])
     settings['networks'], settings['threads'] = share_cores(settings['networks'], settings['threads'])
     settings.update(topics=tuple(topics), outputs=wanted, truth=truth)

@@ -51,11 +51,21 @@ class Truth(Protocol):
 
 @dataclass(frozen=True)
 class TruthSpec:
-    """Where the ground truth is (a topic of the same bag or a folder) and in whose ids ('' means the bundle's)."""
+    """Where the ground truth is (a topic of the same bag or a folder) and in whose ids ('' means the bundle's).
+
+    It is kept in reports, to be opened from anywhere: paths are absolute.
+    """
 
     topic: str = ''
     folder: str = ''
     classes: str = ''
+
+    @classmethod
+    def of(cls, topic: Optional[str], folder: Optional[Path], classes: str) -> TruthSpec:
+        """What a command line names."""
+        path = Path(classes)
+        named = classes in CLASS_SETS or not path.is_file()
+        return cls(topic or '', str(folder.resolve()) if folder else '', classes if named else str(path.resolve()))
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -19,6 +20,7 @@ from rtseg_ros.replay.changes import WORTH, count_worth, most_changed, rate
 from rtseg_ros.replay.command import main
 from rtseg_ros.replay.compare import accuracy, compare_runs
 from rtseg_ros.replay.runs import Run
+from rtseg_ros.replay.truth import TruthSpec
 from rtseg_ros.replay.verdict import verdict
 
 
@@ -161,6 +163,39 @@ def test_changes_stay_unrated_where_the_recording_is_gone(runs, tmp_path):
     facts = compared(*copies, tmp_path / 'out')
     assert facts['worth'] is None and 'absent' in facts['truth_fault'] and facts['changed'] > 0
     assert 'cannot be read any more' in (tmp_path / 'out' / 'compare.html').read_text()
+
+
+def test_ground_truth_named_relatively_is_found_from_another_folder(tiny_bundle, monkeypatch, tmp_path):
+    bag, pairs = write_bag(tmp_path / 'drive', drive(frames(3))), frames(3)
+    rows = [{'id': i, 'name': name} for i, name in enumerate(tiny_bundle.card.class_names)]
+    (tmp_path / 'classes.json').write_text(json.dumps({'classes': rows, 'ignore_id': 11}))
+    for name, shown in (('labels', [label for _, label in pairs]), ('elsewhere/labels', [pairs[0][1] * 0] * 3)):
+        (tmp_path / name).mkdir(parents=True)
+        for i, label in enumerate(shown):
+            cv2.imwrite(str(tmp_path / name / f'{i}.png'), label)
+    monkeypatch.chdir(tmp_path)
+    fixed = [bag, '--topic', TOPIC, '--model', tiny_bundle.path, '--ground-truth', 'labels']
+    fixed += ['--ground-truth-classes', 'classes.json']
+    for out, size in (('a', '64x96'), ('b', '96x128'), ('b', '96x128')):
+        resume = ['--resume'] if Path(out).exists() else []
+        result = CliRunner().invoke(main, list(map(str, [*fixed, '--out', out, '--input-size', size, *resume])))
+        assert result.exit_code == 0, result.output
+    source = json.loads(Path('a/report.json').read_text())['source']
+    assert source['ground_truth'] == source['ground_truth_spec']['folder'] == str(tmp_path.resolve() / 'labels')
+    here = compared(Path('a'), Path('b'), Path('here'))
+    monkeypatch.chdir(tmp_path / 'elsewhere')
+    there = compared(tmp_path / 'a', tmp_path / 'b', tmp_path / 'there')
+    assert there['truth_fault'] == '' and there['worth'] == here['worth'] is not None
+
+
+def test_only_paths_of_the_ground_truth_become_absolute(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ('camvid', 'label', 'ids.json'):
+        Path(name).touch()
+    assert TruthSpec.of('label', None, 'camvid') == TruthSpec('label', '', 'camvid')
+    spec = TruthSpec.of(None, Path('labels'), 'ids.json')
+    assert spec == TruthSpec('', str(tmp_path.resolve() / 'labels'), str(tmp_path.resolve() / 'ids.json'))
+    assert TruthSpec.of('/label', None, '').classes == ''
 
 
 @pytest.mark.parametrize(
