@@ -16,6 +16,9 @@ from .job import OUTPUTS, Job, share_cores
 from .journal import NAME as JOURNAL
 from .truth import TruthSpec, named_by_frame
 
+LATEST_S = 2**32
+"""Seconds after a bag's start that can be asked for: more than a stamp can tell, and few enough for 64 bits of ns."""
+
 
 def refuse_existing(out: Path) -> None:
     """UsageError where the output folder holds something."""
@@ -60,6 +63,9 @@ def plan(
     if not topics:
         with Bag(bags[0]) as bag:
             raise UsageError(f'name a --topic; image topics of {bags[0]}: {", ".join(bag.image_topics()) or "none"}')
+    for option in ('start', 'end'):
+        if not 0 <= (settings[f'{option}_s'] or 0.0) <= LATEST_S:
+            raise UsageError(f'--{option} {settings[f"{option}_s"]:g}: expected seconds from 0 to {LATEST_S}')
     if settings['end_s'] is not None and settings['end_s'] <= settings['start_s']:
         raise UsageError(f'--end {settings["end_s"]:g} is not after --start {settings["start_s"]:g}')
     wanted = tuple(dict.fromkeys(['mask', *(o.strip() for o in outputs.split(','))]))

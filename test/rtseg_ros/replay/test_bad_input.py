@@ -14,6 +14,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from rtseg_models.engine import NonFiniteLogits, Pipeline
 from rtseg_ros.bag import IMAGE_TYPES
+from rtseg_ros.replay.plan import LATEST_S
 
 
 def test_a_bad_bag_among_several_is_listed_and_the_others_are_done(replay, bag, tmp_path):
@@ -82,6 +83,11 @@ def test_command_lines_that_make_no_sense(replay, bag, tmp_path):
     for arguments, said in (
         ((), 'nothing to do'),
         ((bag, '--start', '3', '--end', '2'), 'not after'),
+        ((bag, '--end', 'inf'), '--end inf: expected seconds'),
+        ((bag, '--end', 'nan'), '--end nan: expected seconds'),
+        ((bag, '--end', '1e300'), '--end 1e+300: expected seconds'),
+        ((bag, '--start', 'inf'), '--start inf: expected seconds'),
+        ((bag, '--start', 'nan'), '--start nan: expected seconds'),
         ((bag, '--outputs', 'mask,depth'), 'unknown depth'),
         ((bag, '--ground-truth', tmp_path, '--ground-truth-topic', LABELS), 'exclude'),
         ((bag, '--ground-truth-topic', LABELS, '--ground-truth-classes', 'mapillary'), 'mapillary'),
@@ -164,6 +170,15 @@ def test_truncated_last_chunk_loses_only_what_was_in_it(form, replay, pairs, tmp
 def test_time_range_without_frames_is_an_error_status(replay, bag, tmp_path):
     assert replay(bag, '--start', '1000').exit_code == 1
     assert report(tmp_path / 'out')['frames'] == 0
+
+
+@pytest.mark.parametrize('form', ('mcap', 'sqlite3', 'ros1'))
+def test_the_latest_end_that_can_be_asked_for_is_the_whole_bag(form, replay, pairs, tmp_path):
+    path = write_bag(tmp_path / 'drive', drive(pairs[:2]), form)
+    for option, frames in (('--end', 2), ('--start', 0)):
+        replay(path, option, LATEST_S, out=option)
+        facts = report(tmp_path / option)
+        assert facts['frames'] == frames and (facts['faults'], facts['dropped']) == ([], {})
 
 
 def test_output_that_exists_is_left_alone(replay, bag, tmp_path):
