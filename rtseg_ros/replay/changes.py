@@ -19,6 +19,9 @@ from .truth import NoTruth, Truth, TruthSpec
 
 MOST_CHANGED = 6
 
+FOREIGN = 256
+"""Stands in a run's ids for the classes that only the other run has."""
+
 FIXED, BROKEN, BOTH_WRONG = 'fixed', 'broken', 'both_wrong'
 WORTH = (FIXED, BROKEN, BOTH_WRONG)
 """A pixel that the runs label differently is right in B only, right in A only, or wrong in both."""
@@ -71,27 +74,28 @@ def changes(a: Run, b: Run, common: List[Key]) -> Dict[str, Any]:
     labelled = 0
     rows: List[Dict[str, Any]] = []
     to_a = translation(b, a)
+    differs = np.arange(256)[:, None] != to_a
     with RunTruth(a) as truths:
         for key, mask_a, mask_b in paired_masks(a, b, set(common)):
-            mask_a, mask_b = np.ascontiguousarray(mask_a), to_a[mask_b]
+            mask_a, mask_b = np.ascontiguousarray(mask_a), np.ascontiguousarray(mask_b)
             joint = np.zeros((256, 256), np.int64)
-            changed, _, _ = kernels.tally_labels(mask_b, mask_a, mask_a, None, UNLABELLED, joint)
+            kernels.tally_labels(mask_b, None, mask_a, None, UNLABELLED, joint)
             pairs += joint
             row: Dict[str, Any] = {'bag': key[0], 'topic': key[1], 'stamp_ns': key[2], 'index': key[3]}
-            row['changed'] = changed / mask_a.size
+            row['changed'] = int(joint[differs].sum()) / mask_a.size
             before, after = a.frames[key].get('miou'), b.frames[key].get('miou')
             if before is not None and after is not None:
                 row.update(miou_a=before, miou_b=after, delta=after - before)
             truth = truths.find(key)
             if truth is not None and truth.shape == mask_a.shape:
-                mine = count_worth(truth, mask_a, mask_b)
+                mine = count_worth(truth, mask_a, to_a[mask_b])
                 count = int(np.count_nonzero(truth != UNLABELLED))
                 worth += mine
                 labelled += count
                 row.update({name: int(n) / max(1, count) for name, n in zip(WORTH, mine.sum(axis=0))})
             rows.append(row)
     return {
-        **_moved(a, b, pairs),
+        **_moved(a, b, np.where(differs, pairs, 0), int(pairs.sum())),
         'worth': _worth(a, worth, labelled),
         'truth_fault': truths.fault,
         'most_changed': most_changed(rows),
@@ -142,16 +146,14 @@ def _worth(run: Run, counts: np.ndarray, labelled: int) -> Optional[Dict[str, An
     return {**whole, 'labelled_pixels': labelled, 'by_class': by_class}
 
 
-def _moved(a: Run, b: Run, pairs: np.ndarray) -> Dict[str, Any]:
-    whole = pairs.sum()
-    names = [*a.names, *[n for n in b.names if n not in a.names]]
+def _moved(a: Run, b: Run, pairs: np.ndarray, whole: int) -> Dict[str, Any]:
+    """Shares of the ``whole`` pixels that changed, by class in A and B; ``pairs`` (256, 256) counts them by ids."""
     moved: List[Dict[str, Any]] = [
-        {'from': _name(names, i), 'to': _name(names, j), 'share': float(pairs[i, j] / whole)}
+        {'from': _name(a.names, i), 'to': _name(b.names, j), 'share': float(pairs[i, j] / whole)}
         for i, j in zip(*np.nonzero(pairs))
-        if i != j
     ]
     return {
-        'changed': float(1 - np.trace(pairs) / whole) if whole else None,
+        'changed': float(pairs.sum() / whole) if whole else None,
         'moved': sorted(moved, key=lambda m: -m['share'])[:20],
     }
 
@@ -161,9 +163,8 @@ def _name(names: List[str], i: int) -> str:
 
 
 def translation(source: Run, target: Run) -> np.ndarray:
-    """Table (256,) from one run's ids to the other's by class name; classes of its own come after the other's."""
-    table = np.full(256, UNLABELLED, np.uint8)
-    names = [*target.names, *[n for n in source.names if n not in target.names]]
+    """Table (256,) int16 from one run's ids to the other's by class name; classes of its own become ``FOREIGN``."""
+    table = np.full(256, UNLABELLED, np.int16)
     for i, name in enumerate(source.names):
-        table[i] = names.index(name)
+        table[i] = target.names.index(name) if name in target.names else FOREIGN
     return table

@@ -11,6 +11,7 @@ import pytest
 
 from rtseg_ros.bag import Bag
 from rtseg_ros.image_codec import decode_image
+from rtseg_ros.replay.runs import Run
 from rtseg_ros.report import TIME_KEYS
 
 TOPIC, LABELS, MASK = '/camera/image_raw', '/camera/label', '/segmentation/mask'
@@ -31,3 +32,13 @@ def timeless(folder: Path) -> dict:
 def masks(folder: Path, topic: str = MASK) -> list:
     with Bag(folder / 'masks') as opened:
         return [(r.stamp_ns, r.frame_id, decode_image(r.message)) for r in opened.images([topic])]
+
+
+KEY = ('d', '/mask', 1, 0)
+
+
+def run_of(names, frames=()) -> Run:
+    """A run of one bag that is nowhere."""
+    source = {'bags': ['d'], 'bag_paths': [''], 'ground_truth_spec': None}
+    classes = [{'name': name, 'colour': [9, 9, 9]} for name in names]
+    return Run(Path(), {'classes': classes, 'iou': dict.fromkeys(names, 0.5), 'source': source}, dict(frames))

@@ -12,11 +12,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from recordings import drive, frames, write_bag
-from replays import LABELS, TOPIC
+from replays import KEY, LABELS, TOPIC, run_of
 
 from rtseg_models.errors import NotFound, UsageError
-from rtseg_ros.replay import changed_frames, changes
-from rtseg_ros.replay.changes import WORTH, count_worth, most_changed, rate
 from rtseg_ros.replay.command import main
 from rtseg_ros.replay.compare import accuracy, compare_runs
 from rtseg_ros.replay.runs import Run
@@ -86,9 +84,6 @@ def test_comparison_is_reproducible(runs, tmp_path):
 
 
 def test_interval_covers_the_truth_about_as_often_as_it_says():
-    from rtseg_ros.replay.compare import accuracy
-    from rtseg_ros.replay.runs import Run
-
     rng = np.random.default_rng(4)
     covered = 0
     for _ in range(60):
@@ -145,13 +140,6 @@ def test_changes_are_rated_by_the_ground_truth(runs, tmp_path):
         assert row['fixed'] - row['broken'] == pytest.approx(gain, abs=1e-12)
     text = (tmp_path / 'out' / 'compare.html').read_text()
     assert 'What the changes are worth' in text and 'Of the pixels with ground truth B fixes' in text
-
-
-def test_rating_of_a_case_worked_by_hand():
-    truth = np.array([[0, 0, 0, 0, 255]], np.uint8)
-    a, b = np.array([[0, 0, 1, 1, 0]], np.uint8), np.array([[0, 1, 0, 2, 1]], np.uint8)
-    assert rate(truth, a, b).tolist() == [[255, WORTH.index('broken'), WORTH.index('fixed'), 2, 255]]
-    assert count_worth(truth, a, b)[0].tolist() == [1, 1, 1]
 
 
 def test_changes_stay_unrated_where_the_recording_is_gone(runs, tmp_path):
@@ -237,34 +225,6 @@ def test_verdict_names_the_classes_that_differ_for_certain():
 def test_verdict_tells_the_speed(times, processors, said):
     a, b = ({'stage_ms': {'total': {'p50': ms}}, 'machine': {'processor': name}} for ms, name in zip(times, processors))
     assert said in verdict({**UNTIMED, 'a': a, 'b': b})
-
-
-def test_most_changed_frames_are_no_neighbours():
-    rows = [{'changed': 0.5 - 0.001 * i} for i in range(100)]
-    assert most_changed(rows) == [rows[5 * i] for i in range(6)]
-    assert most_changed(rows[:3]) == rows[:3]
-    assert most_changed([*rows, {'changed': 0.0, 'delta': -0.2}])[0]['delta'] == -0.2
-
-
-KEY = ('d', '/mask', 1, 0)
-
-
-def run_of(names, frames=()):
-    source = {'bags': ['d'], 'bag_paths': [''], 'ground_truth_spec': None}
-    classes = [{'name': name, 'colour': [9, 9, 9]} for name in names]
-    return Run(Path(), {'classes': classes, 'iou': dict.fromkeys(names, 0.5), 'source': source}, dict(frames))
-
-
-def test_classes_in_another_order_are_the_same(monkeypatch):
-    a, b = run_of(['road', 'car'], {KEY: {}}), run_of(['car', 'road'], {KEY: {}})
-    masks = np.array([[0, 1, 1, 255]], np.uint8), np.array([[1, 0, 0, 255]], np.uint8)
-    monkeypatch.setattr(changes, 'paired_masks', lambda *_: iter([(KEY, *masks)]))
-    assert changes.changes(a, b, [KEY])['changed'] == 0
-    drawn = []
-    monkeypatch.setattr(changed_frames, '_image', lambda *_: None)
-    monkeypatch.setattr(changed_frames, '_marked', lambda rgb, rated: drawn.append(rated) or rgb)
-    changed_frames._pictures(a, b, KEY, *masks, None)
-    assert (drawn[0] == 255).all()
 
 
 def test_iou_is_compared_by_name():
