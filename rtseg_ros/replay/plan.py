@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -80,7 +81,7 @@ def plan(
     settings.update(topics=tuple(topics), outputs=wanted, truth=truth)
     jobs: Dict[str, List[Job]] = {}
     names = _told_apart([b.resolve().stem for b in bags])
-    for model, model_name in zip(models, _told_apart([Path(m).name for m in models])):
+    for model, model_name in zip(models, _told_apart([Path(os.path.abspath(m)).name for m in models])):
         folder = out / model_name if len(models) > 1 else out
         folders = [folder / name for name in names] if len(bags) > 1 else [folder]
         jobs[model] = [

@@ -261,5 +261,17 @@ def test_a_file_system_without_locks_is_written_to(tmp_path, monkeypatch):
     Journal(tmp_path, {}).close()
 
 
+def test_models_named_by_a_path_get_their_own_names(bag, monkeypatch, tmp_path):
+    (tmp_path / 'nets' / 'small' / 'deep').mkdir(parents=True)
+    (tmp_path / 'nets' / 'latest').symlink_to('small')
+    monkeypatch.chdir(tmp_path / 'nets' / 'small' / 'deep')
+    truth = {'ground_truth_topic': None, 'ground_truth': None, 'ground_truth_classes': ''}
+    settings = {'outputs': 'mask', 'start_s': 0.0, 'end_s': None, 'networks': 1, 'threads': 1}
+    models = ['erfnet-camvid', '.', '..', str(tmp_path / 'nets' / 'latest')]
+    jobs = plan.plan([bag], [TOPIC], models, Path('out'), **truth, **settings)
+    places = [todo[0].out for todo in jobs.values()]
+    assert list(jobs) == models and places == ['out/erfnet-camvid', 'out/deep', 'out/small', 'out/latest']
+
+
 def test_numbered_names_stay_apart_from_given_ones():
     assert plan._told_apart(['drive', 'drive', 'drive-1']) == ['drive-2', 'drive-3', 'drive-1']
