@@ -225,7 +225,8 @@ def label_ids(record: ImageRecord) -> np.ndarray:
 
 class FolderTruth:
     """Labels from image files named by stamp (``1700000000123456789`` or ``1700000000.123456789``, ``_`` for the dot
-    too) or by frame (a number at the end of the name: the message's place in its topic, from 0).
+    too; a stamp of simulated time has the dot and all nine decimals) or by frame (a number at the end of the name: the
+    message's place in its topic, from 0).
     """
 
     def __init__(self, folder: Path, mapping: ClassMapping) -> None:
@@ -249,6 +250,8 @@ class FolderTruth:
             )
 
     def find(self, record: ImageRecord) -> np.ndarray:
+        if self._by_stamp and record.stamp_ns == 0:
+            raise NoTruth('the image has no stamp to find a label by')
         path = self._by_stamp.get(record.stamp_ns) or self._by_index.get(record.index)
         if path is None:
             wanted = f'frame {record.index}' if self._by_index else f'stamp {record.stamp_ns}'
@@ -270,9 +273,9 @@ def named_by_frame(folder: Path) -> bool:
 
 def _named(stem: str) -> Tuple[Optional[int], Optional[int]]:
     """Stamp in nanoseconds or frame number that a file's name tells."""
-    split = re.fullmatch(r'(\d{9,})[._](\d{9})', stem)
+    split = re.fullmatch(r'(\d+)\.(\d{9})|(\d{9,})_(\d{9})', stem)
     if split:
-        return int(split[1]) * 10**9 + int(split[2]), None
+        return int(split[1] or split[3]) * 10**9 + int(split[2] or split[4]), None
     if re.fullmatch(r'\d{16,}', stem):
         return int(stem), None
     trailing = re.search(r'(\d+)$', stem)

@@ -276,6 +276,32 @@ def test_labels_named_by_frame_are_refused_where_that_is_ambiguous(replay, bag, 
         assert result.exit_code == 2 and 'name them by stamp' in ' '.join(result.stderr.split())
 
 
+@pytest.mark.parametrize(
+    'stem, stamp_ns, index',
+    (
+        ('12.500000000', 12_500_000_000, None),
+        ('0.100000000', 100_000_000, None),
+        ('1700000000_123456789', 1_700_000_000_123_456_789, None),
+        ('12_500000000', None, 500_000_000),
+        ('12.5', None, 5),
+        ('frame_0042', None, 42),
+        ('12500000000', None, 12_500_000_000),
+    ),
+)
+def test_names_of_label_files(stem, stamp_ns, index):
+    assert truth._named(stem) == (stamp_ns, index)
+
+
+def test_labels_of_simulated_time_are_found_by_stamp(replay, pairs, tmp_path):
+    (tmp_path / 'labels').mkdir()
+    for i, (_, label) in enumerate(pairs[:4]):
+        cv2.imwrite(str(tmp_path / 'labels' / f'{i}.000000000.png'), label)
+    entries = [replace(e, stamp_ns=i // 2 * 10**9) for i, e in enumerate(drive(pairs[:4]))]
+    assert replay(write_bag(tmp_path / 'drive', entries), '--ground-truth', tmp_path / 'labels').exit_code == 0
+    facts = report(tmp_path / 'out')
+    assert facts['truth_frames'] == 3 and 'has no stamp' in facts['per_frame'][0]['detail']  # 0 is no stamp
+
+
 @pytest.mark.parametrize('twin', ['00003.png', '1700000000000000000.png'])
 def test_label_folders_that_contradict_themselves_are_refused(tmp_path, twin):
     for name in ('a_3.png', twin):
