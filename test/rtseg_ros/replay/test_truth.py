@@ -210,7 +210,7 @@ def test_ground_truth_topics_that_cannot_be_used_list_the_image_topics(replay, b
 
 @pytest.mark.parametrize(
     'colours, said',
-    ((TOPIC, "label encoding is 'rgb8'"), ('/png', 'labels have one 8-bit channel'), ('/jpeg', 'smears them')),
+    ((TOPIC, "label encoding is 'rgb8'"), ('/png', 'labels have one 8-bit channel'), ('/jpeg', 'smears label ids')),
 )
 def test_pictures_are_no_ground_truth(colours, said, replay, pairs, tmp_path):
     entries = drive(pairs[:2])
