@@ -152,7 +152,7 @@ def _run(
                     if follower.wants_stop() and job is not jobs[-1]:  # the signal came after its last frame
                         raise Interrupted(f'interrupted behind {job.name}; go on with --resume')
                 except RtsegError as error:
-                    if len(jobs) == 1:
+                    if len(jobs) == 1 or isinstance(error, UsageError):  # of the command, not of the bag
                         raise
                     failed[job.name] = str(error)
                     console.print(f'{job.name}: {error}', style='red', markup=False, soft_wrap=True)

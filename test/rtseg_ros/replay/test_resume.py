@@ -243,6 +243,17 @@ def test_a_replay_under_way_is_left_alone(replay, bag, tmp_path):
     assert replay(bag, '--resume').exit_code == 0
 
 
+def test_one_of_several_bags_that_is_being_replayed_refuses_the_command(replay, bag, tmp_path):
+    other = shutil.copytree(bag, tmp_path / 'other')
+    assert replay(bag, other).exit_code == 0
+    report = (tmp_path / 'out' / 'report.json').read_bytes()
+    with (tmp_path / 'out' / 'other' / 'journal.jsonl').open('ab') as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
+        result = replay(bag, other, '--resume')
+    assert result.exit_code == 2 and 'another replay is writing here' in ' '.join(result.stderr.split())
+    assert (tmp_path / 'out' / 'report.json').read_bytes() == report
+
+
 def test_a_journal_is_free_again_once_closed_or_refused(tmp_path):
     journal = Journal(tmp_path, {'a': 1})
     with pytest.raises(UsageError, match='another replay'):
