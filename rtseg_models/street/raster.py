@@ -77,7 +77,7 @@ class Canvas:
         under = self.rgb[rows, columns]
         over = np.empty_like(under)
         over[:] = np.clip(rgb, 0, 255)
-        self.rgb[rows, columns] = cv2.blendLinear(over, under, weight, 1.0 - weight)
+        self.rgb[rows, columns] = blend(over, under, weight)
 
     def _box(self, polygon: np.ndarray) -> Optional[Box]:
         """Pixels (left, top, right, bottom), ends excluded, that a polygon may touch; None where it is out of view."""
@@ -109,7 +109,7 @@ class Canvas:
         solid = (coverage > texture.solid_above) & (nearness > behind)
         lit = cv2.transform(colours[..., :3], self._shading(patches.gains[i], float(nearness.mean())))
         weight = coverage * np.float32(1 / 255)
-        self.rgb[roi] = cv2.blendLinear(lit, np.ascontiguousarray(under), weight, 1.0 - weight)
+        self.rgb[roi] = blend(lit, np.ascontiguousarray(under), weight)
         np.copyto(behind, nearness, where=solid)
         np.copyto(self.surface[roi], i, where=solid)
 
@@ -158,6 +158,14 @@ class _View(NamedTuple):
         s, t = (s0 * u + s1 * v + s2) / w, (t0 * u + t1 * v + t2) / w
         across = math.hypot(s0 - s * w0, s1 - s * w1) / w
         return across, math.hypot(t0 - t * w0, t1 - t * w1) / w
+
+
+def blend(over: np.ndarray, under: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Two images (h,w,3) uint8 mixed, ``weight`` (h,w) float32 of the first."""
+    if hasattr(cv2, 'blendLinear'):  # missing in OpenCV 4.2, that of Ubuntu 20.04
+        return np.asarray(cv2.blendLinear(over, under, weight, 1.0 - weight))
+    mixed = over * weight[..., None] + under * (1.0 - weight)[..., None]
+    return np.asarray(np.rint(mixed), np.uint8)
 
 
 def far_to_near(patches: Patches, position: np.ndarray) -> np.ndarray:

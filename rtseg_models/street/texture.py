@@ -35,12 +35,15 @@ class Texture:
         return Texture(self.pixels[:, ::-1], self.solid_above)
 
     def level(self, across: int, down: int) -> np.ndarray:
-        """The texture reduced by 2 ** across in width and 2 ** down in height, kept once made."""
+        """The texture reduced by 2 ** across in width and 2 ** down in height, kept once made; never a single pixel."""
         key = (across, down)
         if key not in self._levels:
             height, width = self.pixels.shape[:2]
             size = (max(1, width >> across), max(1, height >> down))
-            self._levels[key] = cv2.resize(self.pixels, size, interpolation=cv2.INTER_AREA)
+            reduced = cv2.resize(self.pixels, size, interpolation=cv2.INTER_AREA)
+            if size == (1, 1):  # OpenCV 4.5 takes no colour image of a single pixel
+                reduced = np.tile(reduced, (2, 2, 1))
+            self._levels[key] = reduced
         return self._levels[key]
 
 

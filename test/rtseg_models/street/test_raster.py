@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import List
 
+import cv2
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from rtseg_models.street.camera import Pose, camera_matrix
 from rtseg_models.street.light import Light, draw_light
 from rtseg_models.street.noise import noise_tile
 from rtseg_models.street.patch import Patch, light_patches, upright
-from rtseg_models.street.raster import Canvas, far_to_near
+from rtseg_models.street.raster import Canvas, blend, far_to_near
 from rtseg_models.street.texture import Sketch, Texture, flat_texture
 
 HEIGHT, WIDTH = 48, 64
@@ -116,3 +117,25 @@ def test_texture_levels() -> None:
     assert texture.level(2, 1).shape == (16, 16, 3)
     assert abs(texture.level(2, 1).mean() - texture.pixels.mean()) < 1
     assert texture.mirrored.pixels[0, 0].tolist() == texture.pixels[0, -1].tolist()
+
+
+@pytest.mark.parametrize('channels', [3, 4])
+def test_no_level_is_a_single_pixel(channels: int) -> None:
+    """OpenCV 4.5, that of Ubuntu 22.04, refuses colour images of one."""
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 16, channels)).astype(np.uint8)
+    level = Texture(pixels).level(4, 3)
+    assert level.shape == (2, 2, channels)
+    assert (level == level[0, 0]).all()
+
+
+def test_blending_without_opencvs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV 4.2, that of Ubuntu 20.04, has none in Python."""
+    rng = np.random.default_rng(0)
+    over, under = rng.integers(0, 256, (2, 60, 80, 3), dtype=np.uint8)
+    weight = rng.random((60, 80), np.float32)
+    weight[:10], weight[10:20] = 0, 1
+    expected = np.rint(over * weight[..., None] + under * (1 - weight)[..., None])
+    assert np.abs(blend(over, under, weight) - expected).max() <= 1
+    monkeypatch.delattr(cv2, 'blendLinear', raising=False)
+    mixed = blend(over, under, weight)
+    assert mixed.dtype == np.uint8 and np.array_equal(mixed, expected)
