@@ -19,7 +19,7 @@ setup(
         (f'share/{PACKAGE}/launch', sorted(glob('launch/*.launch.py'))),
         (f'share/{PACKAGE}/config', sorted(glob('config/*'))),
     ],
-    # Without a C compiler the package installs all the same and computes the same labels in NumPy, more slowly.
+    # Without a C compiler the package installs all the same, and NumPy gives the same labels many times more slowly.
     ext_modules=[
         Extension(
             f'rtseg_models.engine.{name}',

@@ -15,7 +15,7 @@ from rtseg_models.engine.kernels import in_bands
 WITHOUT_COMPILER = """
 import logging, sys
 sys.modules['rtseg_models.engine._kernels'] = None  # importing it fails as where it was not built
-logging.basicConfig(level=logging.INFO, format='%(name)s %(message)s')
+logging.basicConfig(level=logging.INFO, format='%(levelname)s %(name)s %(message)s')
 import numpy as np
 from rtseg_models.engine import kernels, kernels_numpy
 from rtseg_models.engine.postprocess import Grid, dense_labels, lazy_labels
@@ -30,7 +30,7 @@ assert (lazy_labels(logits, grid) == dense_labels(logits, (40, 50), (48, 56), 8)
 def test_without_the_extension_numpy_does_the_work_and_says_so_once():
     done = subprocess.run([sys.executable, '-c', WITHOUT_COMPILER], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count('rtseg postprocessing runs in NumPy') == 1
+    assert done.stderr.count('WARNING rtseg postprocessing runs in NumPy') == 1
 
 
 @pytest.mark.parametrize(('rows', 'bands'), [(10, 1), (10, 3), (2, 4), (0, 2)])
