@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 import onnxruntime
 
@@ -48,9 +48,15 @@ def provider_settings(precision: str, device: str, folder: Optional[Path]) -> Di
             trt_engine_cache_enable=True,
             trt_engine_cache_path=str(folder),
             trt_timing_cache_enable=True,
-            trt_timing_cache_path=str(folder),
         )
+        if _release() >= (1, 17):  # older ones refuse the key, and keep the timings beside the engine
+            settings['trt_timing_cache_path'] = str(folder)
     return settings
+
+
+def _release() -> Tuple[int, ...]:
+    """Major and minor number of ONNX Runtime."""
+    return tuple(int(part) for part in onnxruntime.__version__.split('.')[:2])
 
 
 def _precision(bundle: Bundle, options: Options) -> str:
