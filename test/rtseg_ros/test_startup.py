@@ -78,3 +78,11 @@ def test_a_signal_in_the_first_second_ends_it_without_a_traceback(command_of, tm
     output, _ = process.communicate(timeout=10 if code else 2)  # what exits with 0 promises two seconds
     assert process.returncode == code, output
     assert 'Traceback' not in output, output
+
+
+def test_a_replay_without_rosbags_says_so_in_a_sentence():
+    """As on a robot whose Python is older than 3.10."""
+    code = "import sys; sys.modules['rosbags'] = None; from rtseg_ros.replay_bag import main; main()"
+    done = subprocess.run([sys.executable, '-c', code, '--help'], capture_output=True, text=True)
+    assert done.returncode == 69
+    assert done.stderr.startswith("replay_bag: needs the package 'rosbags'") and done.stderr.count('\n') == 1
