@@ -8,9 +8,10 @@ them every time. The publishing side needs the profile; see ``config/fastdds_lar
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import MutableMapping
+from typing import Mapping, MutableMapping
 
 PROFILE = 'fastdds_large_images.xml'
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
@@ -18,6 +19,10 @@ PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES
 
 FAST_DDS_2 = ('humble', 'iron', 'jazzy')
 """Distributions with Fast DDS 2, which does not read the new variable; Fast DDS 3 complains about the old one."""
+
+SHARED_MEMORY = Path('/dev/shm')
+ROOM_NEEDED = 72 << 20
+"""Bytes of shared memory that a process with the profile takes: its segment of 64 MiB, and what Fast DDS adds."""
 
 USERS_CHOICE = (*PROFILE_VARIABLES, 'FASTDDS_BUILTIN_TRANSPORTS', 'RMW_FASTRTPS_USE_QOS_FROM_XML')
 USERS_FILES = ('DEFAULT_FASTDDS_PROFILES.xml', 'DEFAULT_FASTRTPS_PROFILES.xml')
@@ -49,5 +54,26 @@ def make_room_for_images(environment: MutableMapping[str, str]) -> str:
     path = config_file(PROFILE)
     if not path.is_file():
         return f'transport: Fast DDS defaults, since {path} is missing; large best-effort images will be lost'
-    environment[PROFILE_VARIABLES[environment.get('ROS_DISTRO') in FAST_DDS_2]] = str(path)
+    free = _free_shared_memory()
+    if free < ROOM_NEEDED:  # Fast DDS would go on with UDP alone and say nothing
+        return (
+            f'transport: Fast DDS defaults, since {SHARED_MEMORY} has {free >> 20} MiB free of the '
+            f'{ROOM_NEEDED >> 20} that {path.name} needs; start a container with --ipc=host or --shm-size=512m, '
+            'or large images will be lost'
+        )
+    environment[profile_variable(environment)] = str(path)
     return f'transport: Fast DDS with {path}'
+
+
+def profile_variable(environment: Mapping[str, str]) -> str:
+    """The name of the variable that this distribution's Fast DDS reads."""
+    return PROFILE_VARIABLES[environment.get('ROS_DISTRO') in FAST_DDS_2]
+
+
+def _free_shared_memory() -> int:
+    """Bytes; where nothing can be asked, there is room."""
+    try:
+        state = os.statvfs(SHARED_MEMORY)
+    except OSError:
+        return ROOM_NEEDED
+    return state.f_bavail * state.f_frsize

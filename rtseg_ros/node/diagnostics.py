@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -14,7 +15,7 @@ from rtseg_models.engine.backends import MODULES, Backend
 
 from ..machine import processor_name, resident_mb, temperature_c, versions
 from ..parameters import Settings
-from ..transport import PROFILE, PROFILE_VARIABLES, config_file
+from ..transport import PROFILE, config_file, profile_variable
 from .camera import Camera
 from .model import Model
 from .points_output import PointsOutput
@@ -111,8 +112,7 @@ def _silence(facts: NodeFacts, source: SuitedSubscription, remap: str, or_change
         cause = (
             f'{len(source.publishers())} publisher(s) matched but nothing arrives. Large images get lost between '
             'processes that run the defaults of Fast DDS: start the camera with '
-            f'{PROFILE_VARIABLES[0]}={config_file(PROFILE)} '
-            f'(Humble to Jazzy: {PROFILE_VARIABLES[1]})'
+            f'{profile_variable(os.environ)}={config_file(PROFILE)}'
         )
     what = 'frame' if source.kind in (Image, CompressedImage) else 'message'
     return [(ERROR, f'no {what} on {source.topic} for {silent_s:.1f} s: {cause}')]
