@@ -42,7 +42,11 @@ def generate_launch_description() -> LaunchDescription:
             argument(
                 'precision', 'Arithmetic of the network.', choices=[NOT_GIVEN, 'auto', 'fp32', 'fp16', 'bf16', 'int8']
             ),
-            argument('image', 'Image topic; with cameras, its name below each camera.', default='image'),
+            argument(
+                'image',
+                'Image topic; with cameras, its name below each camera, without a leading slash.',
+                default='image',
+            ),
             argument('camera_info', 'CameraInfo topic; by default camera_info beside the image topic.'),
             argument('image_transport', 'Type of the image topic.', choices=[NOT_GIVEN, 'raw', 'compressed']),
             argument(
@@ -151,6 +155,9 @@ def remappings(value: Any) -> List[Any]:
     }
     given = [(before, after) for before, after in topics.items() if after and before != after]
     names = camera_names(value)
+    for name in ('image', 'camera_info', 'depth', 'points') if names else ():
+        if value(name).startswith('/'):
+            raise ValueError(f'argument {name!r} is {value(name)!r}; with cameras, expected a name below each camera')
     return [(f'{name}/{before}', f'{name}/{after}') for name in names for before, after in given] if names else given
 
 

@@ -15,7 +15,6 @@ import pytest
 
 from rtseg_models.labels import CAMVID
 from rtseg_ros.parameters import PARAMETERS
-from rtseg_ros.transport import PROFILE, PROFILE_VARIABLES, make_room_for_images
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH_FILES = sorted((ROOT / 'launch').glob('*.launch.py'))
@@ -217,6 +216,14 @@ def test_the_other_launch_files_include_segment_and_pass_on_what_it_knows(name):
 
 
 @pytest.mark.usefixtures('stand_ins')
+@pytest.mark.parametrize('name', ['image', 'camera_info', 'depth', 'points'])
+def test_a_topic_below_each_camera_has_no_slash_before_it(name):
+    assert node_of(started(**{name: '/front/topic'}))
+    with pytest.raises(ValueError, match=rf"'{name}' is '/front/topic'; with cameras, expected a name below"):
+        started(**{name: '/front/topic'}, cameras='left,right')
+
+
+@pytest.mark.usefixtures('stand_ins')
 def test_a_number_that_is_none_is_refused_by_name():
     with pytest.raises(ValueError, match=r"'confidence_threshold' is 'high'; expected a number"):
         started(confidence_threshold='high')
@@ -246,29 +253,6 @@ def test_the_real_launch_stack_reads_the_files():
         description = load(path).generate_launch_description()
         assert isinstance(description, launch.LaunchDescription)
         assert {a.name for a in description.get_launch_arguments()} >= set(SEGMENT_ARGUMENTS)
-
-
-def test_transport_profile_is_chosen_unless_the_user_chose(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    environment = {}
-    assert PROFILE in make_room_for_images(environment)
-    assert Path(environment[PROFILE_VARIABLES[0]]).is_file()
-    environment = {'ROS_DISTRO': 'humble'}
-    make_room_for_images(environment)
-    assert PROFILE_VARIABLES[1] in environment
-    for chosen in ({'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA'}, {'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}):
-        environment = dict(chosen)
-        assert next(iter(chosen.values())) in make_room_for_images(environment)
-        assert environment == chosen
-
-
-def test_transport_profile_has_room_for_large_images():
-    root = ElementTree.parse(ROOT / 'config' / PROFILE).getroot()
-    space = {'f': root.tag[1 : root.tag.index('}')]}
-    shared = root.find('.//f:transport_descriptor[f:type="SHM"]', space)
-    assert shared.find('f:segment_size', space).text == str(64 << 20)
-    assert shared.find('f:maxMessageSize', space).text == str(16 << 20)
-    assert root.find('.//f:useBuiltinTransports', space).text == 'false'
 
 
 def test_policy_and_layout_are_well_formed_and_name_our_topics():
