@@ -64,6 +64,7 @@ def environment(**more: str) -> Dict[str, str]:
         ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST',
         PYTHONPATH=os.pathsep.join(paths),
         RCUTILS_LOGGING_USE_STDOUT='0',
+        ROS_PYTHON_CHECK_FIELDS='1',  # Humble always checks them
     )
     if 'PYTHONPATH' in more:
         more['PYTHONPATH'] = os.pathsep.join([more['PYTHONPATH'], kept['PYTHONPATH']])
