@@ -42,11 +42,11 @@ Result = TypeVar('Result')
 
 @lru_cache(maxsize=None)
 def announce() -> None:
-    """Log once which implementation runs; without the C extension a frame may take some fifty times as long."""
+    """Log once which implementation runs; without the C extension this takes dozens of times as long."""
     if COMPILED:
         _log.info('postprocessing runs in compiled code')
     else:
-        _log.warning('postprocessing runs in NumPy, many times slower: the C extension is not there (%s)', _REASON)
+        _log.warning('postprocessing runs in NumPy, dozens of times slower: the C extension is not there (%s)', _REASON)
 
 
 @lru_cache(maxsize=None)
