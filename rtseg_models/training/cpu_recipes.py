@@ -56,6 +56,7 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
             Stage('dropout', {**small, **dropout}, 'weights'),
             Stage('small', small, 'weights'),
             Stage('larger', {**larger, 'lr': 4e-4, 'warmup_steps': 20, 'epochs': 12}, 'weights'),
+            Stage('again', {**again, 'epochs': 20}, 'weights'),
             **no_dropout,
             **again,
             batch=4,
