@@ -21,7 +21,7 @@ help: ## Show this list
 demo: $(VENV)/.runtime ## Camera, node and recorder over real DDS: SOURCE= MODEL= OUT= FRAMES=
 	@$(BIN)/python -m rtseg_ros.demo --source "$(SOURCE)" --model "$(MODEL)" --out "$(OUT)" --frames "$(FRAMES)"
 
-test: $(VENV)/.develop ## The short tests (below 15 minutes on 2 cores)
+test: $(VENV)/.develop ## The short tests (15 to 20 minutes on 2 cores)
 	@$(BIN)/python -m pytest -m 'not long' $(ARGS)
 
 test-long: SHELL := bash
