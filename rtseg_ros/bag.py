@@ -72,7 +72,7 @@ class Bag:
             self._parts: List[Any] = self._open()
             if not self.topics and self._faults:
                 raise BundleError(f'{path}: not a bag that can be read: {"; ".join(self.faults)}')
-        except BaseException:
+        except BaseException:  # nobody will call close: an interruption leaves no file open and no copy behind
             self._stack.close()
             raise
 

@@ -135,7 +135,7 @@ def _split_pixels(rows: np.ndarray, pixel_bytes: int) -> np.ndarray:
 
 
 def _to_rgb(pixels: np.ndarray, conversion: int) -> np.ndarray:
-    if pixels.shape == (1, 1, 3):  # OpenCV 4.5 takes no colour image of a single pixel
+    if pixels.shape == (1, 1, 3):  # bgr alone has three channels; OpenCV 4.5 takes no such image of a single pixel
         return pixels[..., ::-1].copy()
     return np.asarray(cv2.cvtColor(pixels, conversion))
 

@@ -49,7 +49,7 @@ class Journal:
             self._file.truncate(length)
             if not length:
                 self._append([identity])
-        except BaseException:
+        except BaseException:  # nobody will call close, which frees the lock
             self._file.close()
             raise
 
