@@ -72,7 +72,8 @@ def check_classes(card: Card, class_set: ClassSet) -> None:
 def evaluate(pipeline: Pipeline, data: Dataset, progress: Optional[Callable[[int, int], None]] = None) -> Evaluation:
     """Run every sample through the pipeline; ``progress(done, total)`` is called after each.
 
-    ConfigurationError where bundle and dataset differ in their classes, BundleError for labels of none.
+    ConfigurationError where bundle and dataset differ in their classes, BundleError for labels of none
+    and for a label image that is no scaled form of its image.
     """
     card = pipeline.bundle.card
     check_classes(card, data.class_set)
@@ -81,7 +82,10 @@ def evaluate(pipeline: Pipeline, data: Dataset, progress: Optional[Callable[[int
     )
     for index in range(len(data)):
         name, rgb, label = data[index]
-        segmentation = pipeline(rgb, size=(label.shape[0], label.shape[1]))
+        (height, width), size = rgb.shape[:2], (label.shape[0], label.shape[1])
+        if abs(height * size[1] - width * size[0]) > max(height, width):  # more than rounding to whole pixels
+            raise BundleError(f'{name}: image {height}x{width}, label {size[0]}x{size[1]}: not of one shape')
+        segmentation = pipeline(rgb, size=size)
         try:
             result.confusion.update(label, segmentation.labels)
         except ValueError as error:

@@ -93,32 +93,23 @@ def run_benchmark(
     facts = machine_facts()
     pixels = [stretch(f, camera)[0] for f in frames] or _rendered(camera)
     bundles = {model: load_bundle(model) for model in models}
-    rows: List[Row] = []
-    skipped: List[Dict[str, Any]] = []
-    for model, backend, precision in itertools.product(models, backends, precisions):
-        own = sizes[model] if isinstance(sizes, Mapping) else sizes
-        for size in own or (bundles[model].card.input_size,):
-            options = Options(device=device, precision=precision, threads=threads)
-            try:
-                pipeline = Pipeline(bundles[model], backend=backend, input_size=size, options=options)
-            except Unavailable as error:
-                what = {'model': model, 'backend': backend, 'precision': precision, 'size': list(size)}
-                skipped.append({**what, 'reason': str(error)})
-                continue
-            rows.append(Row.of(model, pipeline))
-    if not rows:
-        raise Unavailable('; '.join(dict.fromkeys(s['reason'] for s in skipped)))
-    keys = dict.fromkeys(row.key for row in rows)
+    combinations = [
+        (model, backend, size, Options(device=device, precision=precision, threads=threads))
+        for model, backend, precision in itertools.product(models, backends, precisions)
+        for size in (sizes[model] if isinstance(sizes, Mapping) else sizes) or (bundles[model].card.input_size,)
+    ]
+    rows, skipped = _rows(bundles, combinations)
+    devices = {row.key: row.pipeline.backend.device for row in reversed(rows)}
+    keys = list(dict.fromkeys(row.key for row in rows))
     eager: Dict[Key, Contender] = {}
     graphs: Dict[Key, Tuple[Labeller, Contender]] = {}
-    for model, size in keys:
+    for key in keys:
+        model, size = key
         if baseline:
-            where = next(r.pipeline.backend.device for r in rows if r.key == (model, size))
-            label = eager_pytorch(bundles[model], size, camera, where, threads)
-            eager[model, size] = _plain(label)
+            eager[key] = _plain(eager_pytorch(bundles[model], size, camera, devices[key], threads))
         if graph_baseline:
             label = dense_graph(bundles[model], size, camera, threads)
-            graphs[model, size] = label, _plain(label)
+            graphs[key] = label, _plain(label)
     contenders = [c for row in rows for c in (row.whole, row.bare)] + list(eager.values())
     take_turns([*contenders, *(c for _, c in graphs.values())], pixels, count, advance)
     references = {key: _reference(bundles[key[0]], key[1], pixels) for key in keys}
@@ -134,6 +125,23 @@ def run_benchmark(
         results.append(_graph_result(key, camera, contender, eager.get(key), shared))
     names = _names(bundles)
     return {'machine': facts, 'rows': [{**r, 'model': names[r['model']]} for r in results], 'skipped': skipped}
+
+
+def _rows(
+    bundles: Mapping[str, Bundle], combinations: Sequence[Tuple[str, str, Size, Options]]
+) -> Tuple[List[Row], List[Dict[str, Any]]]:
+    """A row for each combination that this machine can run, and why it cannot run the others."""
+    rows: List[Row] = []
+    skipped: List[Dict[str, Any]] = []
+    for model, backend, size, options in combinations:
+        try:
+            rows.append(Row.of(model, Pipeline(bundles[model], backend=backend, input_size=size, options=options)))
+        except Unavailable as error:
+            what = {'model': model, 'backend': backend, 'precision': options.precision, 'size': list(size)}
+            skipped.append({**what, 'reason': str(error)})
+    if not rows:
+        raise Unavailable('; '.join(dict.fromkeys(s['reason'] for s in skipped)))
+    return rows, skipped
 
 
 def _names(bundles: Mapping[str, Bundle]) -> Dict[str, str]:

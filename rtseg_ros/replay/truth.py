@@ -225,8 +225,8 @@ def label_ids(record: ImageRecord) -> np.ndarray:
 
 class FolderTruth:
     """Labels from image files named by stamp (``1700000000123456789`` or ``1700000000.123456789``, ``_`` for the dot
-    too; a stamp of simulated time has the dot and all nine decimals) or by frame (a number at the end of the name: the
-    message's place in its topic, from 0).
+    too; the first 10 s of simulated time need the dot and all nine decimals) or by frame (a number at the end of the
+    name: the message's place in its topic, from 0).
     """
 
     def __init__(self, folder: Path, mapping: ClassMapping) -> None:
@@ -276,7 +276,7 @@ def _named(stem: str) -> Tuple[Optional[int], Optional[int]]:
     split = re.fullmatch(r'(\d+)\.(\d{9})|(\d{9,})_(\d{9})', stem)
     if split:
         return int(split[1] or split[3]) * 10**9 + int(split[2] or split[4]), None
-    if re.fullmatch(r'\d{16,}', stem):
+    if re.fullmatch(r'\d{16,}|[1-9]\d{10,}', stem):  # simulated time; a frame number so long is padded with zeros
         return int(stem), None
     trailing = re.search(r'(\d+)$', stem)
     return None, int(trailing[1]) if trailing else None

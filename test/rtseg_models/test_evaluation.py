@@ -104,6 +104,20 @@ def test_a_label_outside_the_classes_is_named(tiny_bundle: Bundle, tmp_path: Pat
         evaluate(Pipeline(tiny_bundle, backend='torch'), odd)
 
 
+def test_a_label_of_another_shape_than_its_image_is_named(tiny_bundle: Bundle) -> None:
+    """Labels may be larger or smaller than their images, at the same ratio of the sides within a pixel."""
+
+    class Odd(List[Sample]):
+        class_set = CAMVID
+
+    pipeline = Pipeline(tiny_bundle, backend='torch')
+    rgb = np.zeros((65, 97, 3), np.uint8)
+    scaled = Odd([Sample('scaled', rgb, np.zeros(size, np.uint8)) for size in ((130, 194), (32, 48), (33, 49))])
+    assert evaluate(pipeline, scaled).frames == 3
+    with pytest.raises(BundleError, match='turned: image 65x97, label 97x65: not of one shape'):
+        evaluate(pipeline, Odd([Sample('turned', rgb, np.zeros((97, 65), np.uint8))]))
+
+
 def test_equals_the_official_script(tmp_path: Path) -> None:
     """Random label and prediction images, ignored ids, unlabelled predictions and absent classes among them."""
     official = pytest.importorskip(OFFICIAL, reason='the official evaluation (cityscapesscripts) is not installed')

@@ -244,7 +244,9 @@ def test_labels_named_by_frame_are_refused_where_that_is_ambiguous(replay, bag, 
         ('12_500000000', None, 500_000_000),
         ('12.5', None, 5),
         ('frame_0042', None, 42),
-        ('12500000000', None, 12_500_000_000),
+        ('12500000000', 12_500_000_000, None),
+        ('9500000000', None, 9_500_000_000),
+        ('000000000042', None, 42),
     ),
 )
 def test_names_of_label_files(stem, stamp_ns, index):
