@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 from functools import lru_cache
-from typing import Any, Tuple
+from typing import Any, List, Tuple
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from ..kernels_numpy import LARGEST
 from ..postprocess import Grid
 
 _ROWS_AT_ONCE = 64
+_log = logging.getLogger('rtseg')
 
 
 class DeviceGrid:
@@ -33,6 +35,9 @@ class DeviceGrid:
         self.column_fraction = torch.from_numpy(grid.column_fraction).to(device)
 
 
+_given_up: List[Exception] = []  # why the fused kernel is not used any more, once it has failed
+
+
 @lru_cache(maxsize=None)
 def _fused() -> Any:
     """The Triton kernel's launcher, or None where Triton is not installed."""
@@ -43,10 +48,18 @@ def _fused() -> Any:
 
 def label_logits(logits: Tensor, grid: DeviceGrid) -> Tuple[Tensor, Tensor]:
     """Logits (N,C,h,w) float32 to labels (N,H,W) uint8, lowest class on ties, and whether all of them are finite."""
-    fused = _fused() if logits.is_cuda else None
+    fused = _fused() if logits.is_cuda and not _given_up else None
     if fused is not None:
-        found: Tuple[Tensor, Tensor] = fused(logits, grid)
-        return found
+        try:
+            found: Tuple[Tensor, Tensor] = fused(logits, grid)
+            return found
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:  # Triton's many: no C compiler, no Python.h, a cache that cannot be written
+            if 'CUDA error' in str(error):
+                raise
+            _given_up.append(error)
+            _log.warning('labels are upsampled by PyTorch operations, slower: Triton does not run here (%s)', error)
     return label_in_bands(logits, grid), (logits.abs() < float(LARGEST)).all()
 
 

@@ -9,9 +9,9 @@ torch = pytest.importorskip('torch', reason='PyTorch is not installed')
 
 from rtseg_models.bundle import load_bundle, shipped_bundles  # noqa: E402
 from rtseg_models.engine import Pipeline  # noqa: E402
-from rtseg_models.engine.backends import Options  # noqa: E402
+from rtseg_models.engine.backends import Options, torch_upsample  # noqa: E402
 from rtseg_models.engine.backends.torch_cuda import Lean, fold_batch_norms  # noqa: E402
-from rtseg_models.engine.backends.torch_upsample import DeviceGrid, label_logits  # noqa: E402
+from rtseg_models.engine.backends.torch_upsample import DeviceGrid, label_in_bands, label_logits  # noqa: E402
 from rtseg_models.engine.postprocess import Grid, dense_labels, upsample  # noqa: E402
 from rtseg_models.networks import build_network  # noqa: E402
 from rtseg_models.networks.deployed import Deployed  # noqa: E402
@@ -64,6 +64,53 @@ def check_labels(device):
 
 def test_labels_by_pytorch_operations():
     check_labels('cpu')
+
+
+class OnTheGpu(torch.Tensor):
+    """A tensor in the host's memory that says it is the GPU's."""
+
+    is_cuda = True
+
+
+@pytest.fixture
+def fused(monkeypatch):
+    """What stands for the fused kernel, and how often it was tried."""
+    calls = []
+
+    def give(error):
+        def launch(logits, grid):
+            calls.append(error)
+            raise error
+
+        monkeypatch.setattr(torch_upsample, '_fused', lambda: launch)
+        monkeypatch.setattr(torch_upsample, '_given_up', [])
+        return calls
+
+    return give
+
+
+def test_a_fused_kernel_that_cannot_be_built_is_given_up_with_a_warning(fused, caplog):
+    """Triton builds its launcher with a C compiler at the first launch; wheels bring Triton and no compiler."""
+    calls = fused(RuntimeError('Failed to find C compiler. Please specify via CC environment variable.'))
+    grid = DeviceGrid(Grid.between((90, 131), (64, 96), 8, (8, 12)), 'cpu')
+    logits = torch.randn((2, 11, 8, 12), generator=torch.Generator().manual_seed(1))
+    for _ in range(2):
+        labels, finite = label_logits(logits.as_subclass(OnTheGpu), grid)
+        assert torch.equal(torch.as_tensor(labels), label_in_bands(logits, grid)) and bool(finite)
+    assert len(calls) == 1
+    (line,) = (r.getMessage() for r in caplog.records if r.levelname == 'WARNING')
+    assert 'Failed to find C compiler' in line
+
+
+@pytest.mark.parametrize('error', [RuntimeError('CUDA error: device lost'), torch.cuda.OutOfMemoryError('no room')])
+def test_a_lost_device_and_short_memory_are_not_taken_for_a_kernel_that_cannot_be_built(error, fused):
+    calls = fused(error)
+    grid = DeviceGrid(Grid.between((90, 131), (64, 96), 8, (8, 12)), 'cpu')
+    logits = torch.zeros((1, 11, 8, 12)).as_subclass(OnTheGpu)
+    for _ in range(2):
+        with pytest.raises(type(error)):
+            label_logits(logits, grid)
+    assert len(calls) == 2
 
 
 @needs_gpu
