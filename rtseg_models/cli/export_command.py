@@ -12,7 +12,8 @@ import click
 from ..bundle import load_bundle
 from ..card import Size
 from ..datasets import DATASETS, open_dataset
-from ..export.bundle_writer import with_sizes
+from ..evaluation import check_classes
+from ..export.bundle_writer import staged, with_sizes
 from ..export.checkpoint import bundle_from_checkpoint
 from ..export.figures import measure, with_figures
 from ..export.int8 import check_quantiser, measure_int8, quantise
@@ -45,9 +46,9 @@ def command(
 ) -> None:
     """Write CHECKPOINT (or a bundle folder, to give it more sizes) as a bundle.
 
-    Each graph is checked against eager PyTorch before the folder appears. --dataset measures every input size.
-    --figures-from adds what other runs of the recipe measured and these weights cannot, such as val where val was
-    trained on; the card tells of each such figure which weights it is of.
+    Each graph is checked against eager PyTorch, and all is measured, before the folder appears. --dataset measures
+    every input size. --figures-from adds what other runs of the recipe measured and these weights cannot, such as val
+    where val was trained on; the card tells of each such figure which weights it is of.
     """
     sources = [load_bundle(source) for source in figures_from]
     if int8 and dataset is None:
@@ -55,19 +56,22 @@ def command(
     if int8:
         check_quantiser()  # measuring takes minutes
     val = open_dataset(dataset, root, 'val') if dataset is not None else None
-    if checkpoint.is_dir():
-        bundle = with_sizes(load_bundle(str(checkpoint)), out, sizes)
-    else:
-        bundle = bundle_from_checkpoint(checkpoint, out, sizes=sizes)
-    if dataset is not None and val is not None:
-        with progress('measuring') as advance:
-            bundle = measure(bundle, val, 'val', advance)
-            if int8:
-                train = open_dataset(dataset, root, 'train')
-                picked = range(0, len(train), max(1, len(train) // CALIBRATION_IMAGES))
-                quantise(bundle, bundle.card.input_size, [train[i].rgb for i in picked])
-                bundle = measure_int8(bundle, val, 'val', advance)
-    if sources:
-        bundle = with_figures(bundle, sources)
+    with staged(out) as part:
+        if checkpoint.is_dir():
+            bundle = with_sizes(load_bundle(str(checkpoint)), part, sizes)
+        else:
+            bundle = bundle_from_checkpoint(checkpoint, part, sizes=sizes)
+        if val is not None:
+            check_classes(bundle.card, val.class_set)
+            with progress('measuring') as advance:
+                bundle = measure(bundle, val, 'val', advance)
+                if int8 and dataset is not None:
+                    train = open_dataset(dataset, root, 'train')
+                    picked = range(0, len(train), max(1, len(train) // CALIBRATION_IMAGES))
+                    quantise(bundle, bundle.card.input_size, [train[i].rgb for i in picked])
+                    bundle = measure_int8(bundle, val, 'val', advance)
+        if sources:
+            bundle = with_figures(bundle, sources)
+    bundle = load_bundle(str(out))
     figures = ', '.join(f'mIoU {k} {v:.4f}' for k, v in bundle.card.miou.items())
     console.print(f'{out}: {", ".join(f"{h}x{w}" for h, w in bundle.sizes())} {figures}')

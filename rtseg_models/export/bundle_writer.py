@@ -48,7 +48,8 @@ def write_bundle(
     compared with eager at its own size: BundleError where logits differ by more than 1e-3 of their standard deviation.
     RtsegError where ``out`` exists already.
     """
-    with _new_folder(out) as part:
+    with staged(out) as part:
+        part.mkdir()
         frame = Street(golden_seed, height=card.input_size[0], width=card.input_size[1]).frame(0).rgb
         if half is None:
             exact = _store(network, card, part, frame, half=False)[1]
@@ -73,25 +74,22 @@ def _store(network: nn.Module, card: Card, part: Path, frame: np.ndarray, half: 
 
 def with_sizes(bundle: Bundle, out: Path, sizes: Sequence[Size]) -> Bundle:
     """A copy of ``bundle`` at ``out`` with graphs for more input sizes, checked like those of ``write_bundle``."""
-    with _new_folder(out) as part:
-        shutil.copytree(bundle.path, part, dirs_exist_ok=True)
+    with staged(out) as part:
+        shutil.copytree(bundle.path, part)
         _add_graphs(load_bundle(str(part)), set(sizes) - set(bundle.sizes()))
     return load_bundle(str(out))
 
 
 @contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that takes its place when the block ends well and is removed when it does not."""
+def staged(out: Path) -> Iterator[Path]:
+    """Where to make a folder that moves to ``out`` when the block ends well, and is removed when it does not."""
     if out.exists():
         raise RtsegError(f'{out} exists already, not overwriting')
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f'.{out.name}-', dir=out.parent))
-    try:
+    with tempfile.TemporaryDirectory(prefix=f'.{out.name}-', dir=out.parent) as folder:
+        part = Path(folder) / out.name
         yield part
-        part.chmod(0o755)
         os.replace(part, out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _add_graphs(bundle: Bundle, sizes: AbstractSet[Size]) -> None:

@@ -124,7 +124,7 @@ def _check_kinship(bundle: Bundle, source: Bundle) -> None:
         ours, theirs = getattr(bundle.card, field), getattr(source.card, field)
         if ours != theirs:
             raise ConfigurationError(
-                f'{source.path}: its figures say nothing about {bundle.path}: {field} is {theirs!r}, not {ours!r}'
+                f'{source.path}: its figures say nothing about {bundle.name}: {field} is {theirs!r}, not {ours!r}'
             )
 
 

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Set, Tuple
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -194,3 +196,31 @@ def test_the_command_merges_figures(runs: Dict[str, Bundle], tmp_path: Path) -> 
     assert done.exit_code == 0, done.output
     assert load_bundle(str(tmp_path / 'final')).card.miou['held_out_drive'] == 0.61
     assert runs['shipped'].card.miou == {}
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Path:
+    """A dataset of one image and one class."""
+    root = tmp_path / 'yard'
+    for folder, pixels in (('val', np.zeros((64, 96, 3), np.uint8)), ('valannot', np.zeros((64, 96), np.uint8))):
+        (root / folder).mkdir(parents=True)
+        assert cv2.imwrite(str(root / folder / 'a.png'), pixels)
+    classes = {'name': 'yard', 'ignore_id': 255, 'classes': [{'name': 'path', 'colour': [1, 2, 3]}]}
+    (root / 'classes.json').write_text(json.dumps(classes), encoding='utf-8')
+    return root
+
+
+@pytest.mark.parametrize('fault', ('classes', 'kinship'))
+def test_a_command_that_fails_leaves_nothing_behind(
+    fault: str, runs: Dict[str, Bundle], yard: Path, tmp_path: Path
+) -> None:
+    """What is wrong comes to light after the graphs are written, but the folder appears last."""
+    wide = copy(runs['selection'], tmp_path / 'wide', {}, network_args={'dropout': 0.2})
+    given = {
+        'classes': ['--dataset', 'folder', '--root', str(yard)],
+        'kinship': ['--figures-from', str(wide.path)],
+    }[fault]
+    out = tmp_path / 'exports' / 'final'
+    done = CliRunner().invoke(command, [str(runs['shipped'].path), '--out', str(out), *given])
+    assert isinstance(done.exception, ConfigurationError), done.output
+    assert not list(out.parent.iterdir())
