@@ -9,18 +9,17 @@ with ``weights_only=True``: nothing but tensors and plain data is read from a pi
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple, Union
 
-import torch
 from torch import Tensor
 
 from ..bundle import Bundle
 from ..card import Card, Size
-from ..errors import BundleError, NotFound, UsageError
+from ..errors import BundleError, UsageError
 from ..labels import CAMVID, CITYSCAPES, ClassSet
 from ..networks import build_network
+from ..networks.weights_file import read_weights
 from .bundle_writer import write_bundle
 from .published_names import DABNET, ERFNET, FARSEE, TRAMAC, Rule, published_name
 
@@ -167,13 +166,7 @@ def import_bundle(kind: str, path: Union[str, Path], out: Path, *, sizes: Sequen
 
 def _read(path: Path) -> Dict[str, Tensor]:
     """The tensors of a checkpoint, freed of its wrapping and of the prefix of parallel training."""
-    if not path.is_file():
-        raise NotFound(f'{path}: no such checkpoint')
-    try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        cause = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BundleError(f'{path}: not a PyTorch checkpoint that can be read, or a truncated one: {cause}') from error
+    content = read_weights(path)
     for wrapping in ('state_dict', 'model'):
         if isinstance(content, dict) and isinstance(content.get(wrapping), dict):
             content = content[wrapping]

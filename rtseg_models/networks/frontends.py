@@ -13,7 +13,6 @@ Each maps images (N,3,H,W) to a dict from stride (4, 8, 16, 32) to the last feat
 
 from __future__ import annotations
 
-import pickle
 from collections import OrderedDict
 from pathlib import Path
 from typing import Callable, Dict, List, Tuple, Union
@@ -22,7 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import BundleError, NotFound
+from ..errors import BundleError
+from .weights_file import read_weights
 
 Features = Dict[int, Tensor]
 
@@ -202,13 +202,7 @@ def load_frontend(frontend: Frontend, path: Union[str, Path]) -> None:
     over or of another shape.
     """
     path = Path(path).absolute()
-    if not path.is_file():
-        raise NotFound(f'{path}: no such weights file')
-    try:
-        state = torch.load(path, map_location='cpu', weights_only=True)
-    except (RuntimeError, EOFError, ValueError, OSError, pickle.UnpicklingError) as error:
-        cause = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BundleError(f'{path}: not a PyTorch weights file that can be read: {cause}') from error
+    state = read_weights(path, 'weights file')
     if not isinstance(state, dict):
         raise BundleError(f'{path}: holds a {type(state).__name__}; a dict of tensors was expected')
     prefix = frontend.classifier_prefix

@@ -4,14 +4,12 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any, Dict
 
-import torch
-
-from ..errors import BundleError, NotFound
+from ..errors import BundleError
 from ..labels import ClassSet, class_set
+from ..networks.weights_file import read_weights
 
 KEYS = ('ema', 'epoch', 'minutes', 'recipe', 'class_set', 'hardware', 'lineage')
 
@@ -23,12 +21,7 @@ def read_checkpoint(path: Path) -> Dict[str, Any]:
     'lineage': runs that it started from; 'trained_on': splits that these and it learnt from; 'torch' and 'git_commit':
     of the run, '' where unknown; 'history': figures per epoch. NotFound or BundleError in one sentence.
     """
-    if not path.is_file():
-        raise NotFound(f'{path}: no such checkpoint')
-    try:
-        state = torch.load(path, weights_only=True, map_location='cpu')
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise BundleError(f'{path}: not a checkpoint that can be read: {str(error).splitlines()[0]}') from error
+    state = read_weights(path)
     if isinstance(state, dict):
         state = state.get('rtseg', state)  # runs before the first release kept these keys at the top
     missing = [k for k in KEYS if not isinstance(state, dict) or k not in state]
