@@ -72,10 +72,11 @@ def hold_out(data: Dataset, beginning: str) -> Tuple[Dataset, Dataset]:
 
     NotFound where one of the two is empty: a drive that is not there cannot be held out.
     """
-    if not isinstance(data, PairedFiles):
+    names = _names(data)
+    if names is None:
         raise ConfigurationError(f'hold_out is {beginning!r}; only datasets of files have names to hold out by')
-    held = [i for i, name in enumerate(data.names) if name.startswith(beginning)]
-    kept = [i for i, name in enumerate(data.names) if not name.startswith(beginning)]
+    held = [i for i, name in enumerate(names) if name.startswith(beginning)]
+    kept = [i for i, name in enumerate(names) if not name.startswith(beginning)]
     if not held or not kept:
         raise NotFound(f'hold_out is {beginning!r}: {len(held)} of {len(data)} sample names start so')
     return Subset(data, kept), Subset(data, held)
@@ -96,6 +97,14 @@ class Joined:
                 return part[index]
             index -= len(part)
         raise IndexError(f'sample {index} past the end')
+
+
+def _names(data: Dataset) -> Optional[List[str]]:
+    """The samples' names without reading them; None where they are not files."""
+    if isinstance(data, Joined):
+        parts = [_names(part) for part in data.parts]
+        return None if None in parts else [name for part in parts for name in part or ()]
+    return data.names if isinstance(data, PairedFiles) else None
 
 
 def read_rgb(path: Path) -> np.ndarray:

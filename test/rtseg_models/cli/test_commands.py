@@ -22,8 +22,9 @@ from rtseg_models.street import Street
 
 
 def rtseg(*arguments: object) -> subprocess.CompletedProcess[str]:
-    code = 'from rtseg_models.cli import main; main()'
-    return subprocess.run([sys.executable, '-c', code, *map(str, arguments)], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, '-m', 'rtseg_models.cli', *map(str, arguments)], capture_output=True, text=True
+    )
 
 
 @pytest.fixture(scope='module')

@@ -218,7 +218,9 @@ def test_holding_out_by_name(tmp_path: Path) -> None:
     kept, held = hold_out(data, 'train2')
     assert [kept[i].name for i in range(len(kept))] == ['train0', 'train1']
     assert [held[i].name for i in range(len(held))] == ['train2']
+    kept, held = hold_out(Joined([data, open_dataset('camvid', tmp_path, 'val')]), 'train')
+    assert [len(kept), len(held)] == [3, 3] and kept[0].name == 'val0' and held[2].name == 'train2'
     with pytest.raises(NotFound, match='0 of 3 sample names'):
         hold_out(data, '0001TP')
     with pytest.raises(ConfigurationError, match='only datasets of files'):
-        hold_out(open_dataset('synthetic', tmp_path, 'val'), 'x')
+        hold_out(Joined([data, open_dataset('synthetic', tmp_path, 'val')]), 'x')
