@@ -98,7 +98,8 @@ class Loader:
         try:
             serving.swap(model).result()
         except Exception:
-            model.pipeline.close()
+            if serving.model is not model:
+                model.pipeline.close()
             raise
 
     @contextmanager

@@ -103,15 +103,8 @@ class Serving:
         self._legends.publish(self.model.bundle, self._settings().confidence_threshold)
 
     def swap(self, model: Model) -> Future[Any]:
-        """Put another network in place between two frames."""
-
-        def between_frames() -> None:
-            before, self.model, self.self_test_error = self.model, model, ''
-            before.pipeline.close()
-            if model.bundle is not before.bundle:
-                self.announce()
-
-        return self._worker.submit(between_frames)
+        """Put another network in place between two frames; from there on it serves, whatever is left to be done."""
+        return self._worker.submit(lambda: self._put_in_place(model))
 
     def self_test(self) -> Future[Any]:
         """Run the golden sample between two frames; the future holds its share of equal pixels or the error."""
@@ -128,6 +121,19 @@ class Serving:
         for camera in self.cameras:
             camera.close()
         self._legends.close()
+
+    def _put_in_place(self, model: Model) -> None:
+        before, self.model, self.self_test_error = self.model, model, ''
+        try:
+            before.pipeline.close()
+        except Exception as error:  # whatever a runtime raises over the old network, the new one serves
+            self._node.get_logger().warning(f'the network before could not be closed: {_text(error)}')
+        if model.bundle is before.bundle:
+            return
+        try:
+            self.announce()
+        except Exception as error:  # as above
+            self._node.get_logger().warning(f'the legends could not be published: {_text(error)}')
 
     def _receive(self, camera: Camera, message: Any, received_s: float) -> None:
         session = self._session
@@ -178,3 +184,7 @@ class Serving:
     def _pace(self) -> float:
         rate_hz = self._settings().max_rate_hz
         return self._last_frame_s + 1 / rate_hz - time.monotonic() if rate_hz > 0 else 0.0
+
+
+def _text(error: Exception) -> str:
+    return f'{type(error).__name__}: {error}'

@@ -200,12 +200,44 @@ def test_a_network_that_takes_anothers_place_closes_it_and_forgets_its_error():
     assert (closed, told, serving.self_test_error) == ([1], [1], '')
 
 
+@pytest.mark.parametrize('fault', ['close', 'announce'])
+def test_a_network_that_took_anothers_place_serves_whatever_fails_afterwards(fault):
+    closed, warned = [], []
+
+    def fails(name):
+        if name == fault:
+            raise RuntimeError(f'a bug in {name}')
+
+    def submit(work):
+        done = Future()
+        done.set_result(work())
+        return done
+
+    old = SimpleNamespace(pipeline=SimpleNamespace(close=lambda: fails('close')), bundle='old')
+    new = SimpleNamespace(pipeline=SimpleNamespace(close=lambda: closed.append(1)), bundle='new')
+    node = SimpleNamespace(get_logger=lambda: SimpleNamespace(warning=warned.append))
+    worker = SimpleNamespace(submit=submit)
+    serving = bare(Serving, model=old, _worker=worker, _node=node, announce=lambda: fails('announce'))
+    Loader(None, lambda: False)._swap(serving, new)
+    assert serving.model is new and not closed
+    assert len(warned) == 1 and f'RuntimeError: a bug in {fault}' in warned[0]
+
+
+def test_a_network_that_serves_is_never_closed_for_a_late_error():
+    closed, done = [], Future()
+    done.set_exception(RuntimeError('late'))
+    new = SimpleNamespace(pipeline=SimpleNamespace(close=lambda: closed.append(1)))
+    with pytest.raises(RuntimeError, match='late'):
+        Loader(None, lambda: False)._swap(SimpleNamespace(model=new, swap=lambda model: done), new)
+    assert not closed
+
+
 def test_a_network_that_cannot_take_its_place_is_closed():
     closed, done = [], Future()
     done.set_exception(RuntimeError('the worker has stopped'))
     fresh = SimpleNamespace(pipeline=SimpleNamespace(close=lambda: closed.append(1)))
     with pytest.raises(RuntimeError, match='the worker has stopped'):
-        Loader(None, lambda: False)._swap(SimpleNamespace(swap=lambda model: done), fresh)
+        Loader(None, lambda: False)._swap(SimpleNamespace(model=None, swap=lambda model: done), fresh)
     assert closed == [1]
 
 
