@@ -120,6 +120,11 @@ class SegmentationNode(LifecycleNode):
     def on_error(self, state: LifecycleState) -> None:
         self.release()
 
+    def destroy_node(self) -> None:
+        """Let go of DDS at once: threads that are inside a runtime may refer to the node until the process ends."""
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()  # rclpy leaves it, and it holds the participant
+
     def release(self, patience_s: float = PATIENCE_S) -> None:
         """Let go of everything that configure made; harmless when there is nothing."""
         serving, self.serving = self.serving, None

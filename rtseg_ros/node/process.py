@@ -76,8 +76,8 @@ def _serve(stop: threading.Event, transport: str) -> int:
     living.join(CLOSING_S)
     code = 0 if node.fatal is None else getattr(node.fatal, 'exit_code', EXIT_FAILURE)
     if not living.is_alive():
-        # The DDS participant goes with the last reference to the node. Left to the end of the process, it would leave
-        # its shared-memory segments (64 MB each, by the shipped profile) in /dev/shm for good.
+        # Whatever of DDS was not destroyed with the node goes with the last reference to it. Left to the end of the
+        # process, it would leave its shared-memory segments (64 MB each, by the shipped profile) in /dev/shm for good.
         del node, executor
         gc.collect()
     return code

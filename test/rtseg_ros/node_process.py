@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, TypeVar
 
 import numpy as np
 import pytest
@@ -127,6 +129,16 @@ class NodeProcess:
         """The first line of the log that warns so; empty where none does."""
         return next((line for line in self.log.splitlines() if '[WARN]' in line and text in line), '')
 
+    def segments(self) -> Set[Path]:
+        """The node's own shared memory for DDS; to be asked before it has met a peer, whose memory it maps too."""
+        own = _segments(self.process.pid)
+        for other in Path('/proc').glob('[0-9]*'):
+            if int(other.name) != self.process.pid:
+                with suppress(OSError):  # it has ended meanwhile, or is another user's
+                    own -= _segments(int(other.name))
+        assert own, 'the shipped profile should give the node a segment'
+        return own
+
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
@@ -136,6 +148,11 @@ class NodeProcess:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines.append(line)
+
+
+def _segments(pid: int) -> Set[Path]:
+    """Shared-memory files of Fast DDS that a process maps: its own and those of its peers."""
+    return set(map(Path, re.findall(r'/dev/shm/fastdds_[0-9a-f]{16}\b', Path(f'/proc/{pid}/maps').read_text())))
 
 
 class Probe:

@@ -290,19 +290,29 @@ def test_shutdown_during_inference_discards_its_result(node, probe, fault):
     assert not re.search(r'on_(deactivate|cleanup|shutdown)', node.log), node.log
 
 
-def test_signals_end_a_node_whose_inference_hangs(workshop, fault):
+def ask_for_reload(probe):
+    client = probe.node.create_client(Trigger, f'{NODE}/reload_model')
+    assert client.wait_for_service(10)
+    client.call_async(Trigger.Request())
+
+
+@pytest.mark.parametrize('begin', [send, ask_for_reload])
+def test_signals_end_a_node_whose_inference_hangs_and_its_shared_memory(workshop, fault, begin):
+    """Left behind, 64 MB a time by the shipped profile, it would fill /dev/shm."""
     node = spoilt_node(workshop)
     try:
         node.wait_for_log('serving ')
+        own = node.segments()
         probe = Probe()
         probe.subscribe(MASK, Image)
         until(lambda: probe.publisher('/image').get_subscription_count() >= 1, 'subscription of the node')
         fault('hang')
-        send(probe)
+        begin(probe)
         time.sleep(0.5)
         probe.close()
         assert node.signal(signal.SIGTERM, signal.SIGINT) == 0, node.log
         assert 'Traceback' not in node.log
+        assert not [path for path in own if path.exists()]
     finally:
         node.close()
 
