@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Callable, Deque, Dict, Mapping
+from typing import Callable, Deque, Dict, Mapping, Optional, Tuple
 
 from rtseg_models.engine.timing import percentiles
 
@@ -24,17 +24,18 @@ DROP_REASONS = (
     'disabled',
 )
 WINDOW_FRAMES = 300
-"""Frames that latencies are taken over: ten seconds at 30 Hz."""
+"""Most frames that latencies are taken over: ten seconds at 30 Hz."""
 WINDOW_S = 10.0
-"""Seconds that rates are taken over."""
+"""Seconds that rates and latencies are taken over."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """The statistics at one moment. received == published + sum(dropped) + failed + in_flight, always.
 
-    Counts run from the start. Rates are over the last ten seconds, latencies {stage: {p50, p95, p99, max}} in
-    milliseconds over the last 300 published frames; both begin anew after ``restart_window``.
+    Counts run from the start. Rates are over the last ``rates_over_s`` seconds, ten at most. Latencies {stage: {p50,
+    p95, p99, max}}, in milliseconds, are over what was published in the last ten seconds, 300 frames at most. Both
+    begin anew after ``restart_window``.
     """
 
     received: int
@@ -43,6 +44,7 @@ class Snapshot:
     failed: int
     in_flight: int
     consecutive_failures: int
+    rates_over_s: float
     received_hz: float
     published_hz: float
     latency_ms: Dict[str, Dict[str, float]]
@@ -80,19 +82,22 @@ class Statistics:
         with self._lock:
             self._published += 1
             self._consecutive_failures = 0
-            self._published_at.add(self._clock_s())
+            now_s = self._clock_s()
+            self._published_at.add(now_s)
             for stage, value_ms in stage_ms.items():
-                self._latency_ms.setdefault(stage, deque(maxlen=WINDOW_FRAMES)).append(value_ms)
+                self._latencies.setdefault(stage, deque(maxlen=WINDOW_FRAMES)).append((now_s, value_ms))
 
     def restart_window(self) -> None:
         """Forget rates and latencies, because time jumped; counts stay."""
         with self._lock:
             self._start_window()
 
-    def snapshot(self) -> Snapshot:
-        """All figures, taken together."""
+    def snapshot(self, since_s: Optional[float] = None) -> Snapshot:
+        """All figures, taken together; rates leave out the time before ``since_s``, when nobody listened."""
         with self._lock:
             now_s = self._clock_s()
+            began_s = max(self._start_s, now_s - WINDOW_S, *([] if since_s is None else [since_s]))
+            over_s = max(1.0, now_s - began_s)
             finished = self._published + sum(self._dropped.values()) + self._failed
             return Snapshot(
                 received=self._received,
@@ -101,33 +106,37 @@ class Statistics:
                 failed=self._failed,
                 in_flight=self._received - finished,
                 consecutive_failures=self._consecutive_failures,
-                received_hz=self._received_at.rate_hz(now_s),
-                published_hz=self._published_at.rate_hz(now_s),
-                latency_ms={stage: percentiles(list(values)) for stage, values in self._latency_ms.items()},
+                rates_over_s=over_s,
+                received_hz=self._received_at.count(began_s) / over_s,
+                published_hz=self._published_at.count(began_s) / over_s,
+                latency_ms=self._latency_ms(now_s),
             )
 
     def _start_window(self) -> None:
-        start_s = self._clock_s()
-        self._received_at = _Rate(start_s)
-        self._published_at = _Rate(start_s)
-        self._latency_ms: Dict[str, Deque[float]] = {}
+        self._start_s = self._clock_s()
+        self._received_at = _Events()
+        self._published_at = _Events()
+        self._latencies: Dict[str, Deque[Tuple[float, float]]] = {}
+
+    def _latency_ms(self, now_s: float) -> Dict[str, Dict[str, float]]:
+        recent = {
+            stage: [value_ms for at_s, value_ms in values if at_s > now_s - WINDOW_S]
+            for stage, values in self._latencies.items()
+        }
+        return {stage: percentiles(values_ms) for stage, values_ms in recent.items() if values_ms}
 
 
-class _Rate:
-    """Events a second over the last WINDOW_S seconds, or since the start where that is less (at least one second)."""
+class _Events:
+    """When something happened within the last WINDOW_S seconds."""
 
-    def __init__(self, start_s: float) -> None:
-        self._start_s = start_s
+    def __init__(self) -> None:
         self._times_s: Deque[float] = deque()
 
     def add(self, now_s: float) -> None:
         self._times_s.append(now_s)
-        self._forget(now_s)
-
-    def rate_hz(self, now_s: float) -> float:
-        self._forget(now_s)
-        return len(self._times_s) / min(WINDOW_S, max(1.0, now_s - self._start_s))
-
-    def _forget(self, now_s: float) -> None:
-        while self._times_s and self._times_s[0] <= now_s - WINDOW_S:
+        while self._times_s[0] <= now_s - WINDOW_S:
             self._times_s.popleft()
+
+    def count(self, began_s: float) -> int:
+        """How often after ``began_s``."""
+        return sum(time_s > began_s for time_s in self._times_s)

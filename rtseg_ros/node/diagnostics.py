@@ -24,6 +24,8 @@ from .subscription import SuitedSubscription
 Finding = Tuple[bytes, str]
 HANGING_S = 2.0
 """How long an inference may run where ``latency_error_ms`` is off."""
+JUDGED_S = 5.0
+"""How long frames must have been asked for before ``min_rate_hz`` is compared: publishers take a while to be found."""
 CLOCK_MISSING = 'use_sim_time is true and nothing arrives on /clock; the age check is off until it does'
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -62,7 +64,7 @@ def statuses(facts: NodeFacts, cameras: List[Camera]) -> List[DiagnosticStatus]:
 
 def input_status(facts: NodeFacts, camera: Camera, prefix: str) -> DiagnosticStatus:
     """Whether frames arrive and, where they do not, why."""
-    source, snapshot = camera.input, camera.statistics.snapshot()
+    source, snapshot = camera.input, camera.statistics.snapshot(camera.input.subscribed_s)
     size, _, encoding = camera.last_frame.partition(' ')
     values = {
         'topic': source.topic,
@@ -135,7 +137,7 @@ def cloud_status(facts: NodeFacts, cloud: PointsOutput, prefix: str) -> Diagnost
 
 def processing_status(facts: NodeFacts, camera: Camera, prefix: str) -> DiagnosticStatus:
     """What became of the frames, and how fast."""
-    snapshot, settings = camera.statistics.snapshot(), facts.settings
+    snapshot, settings = camera.statistics.snapshot(camera.input.subscribed_s), facts.settings
     values: Dict[str, Any] = {
         'published': snapshot.published,
         'rate_hz': f'{snapshot.published_hz:.1f}',
@@ -159,7 +161,8 @@ def processing_status(facts: NodeFacts, camera: Camera, prefix: str) -> Diagnost
             if 0 < limit_ms < p95_ms:
                 findings.append((level, f'p95 latency is {p95_ms:.0f} ms; {name} is {limit_ms:g}'))
                 break
-    if camera.input.subscribed and snapshot.published_hz < settings.min_rate_hz:
+    judged = camera.input.subscribed and snapshot.rates_over_s >= JUDGED_S
+    if judged and snapshot.published_hz < settings.min_rate_hz:
         findings.append((WARN, f'{snapshot.published_hz:.1f} masks a second; min_rate_hz is {settings.min_rate_hz:g}'))
     if not facts.enabled:
         findings.append((WARN, 'disabled by ~/enable: every frame is dropped'))

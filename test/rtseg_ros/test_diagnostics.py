@@ -27,7 +27,7 @@ def facts(**known):
 def test_an_inference_that_hangs_is_an_error_whether_or_not_latency_is_watched(latency_error_ms, busy_s, level):
     known = facts(busy_s=busy_s)
     known.settings = replace(known.settings, latency_error_ms=latency_error_ms)
-    camera = SimpleNamespace(statistics=Statistics(), input=SimpleNamespace(subscribed=False))
+    camera = camera_of(Statistics())
     status = processing_status(known, camera, '')
     assert status.level == level
     assert ('an inference has been running' in status.message) == (level == DiagnosticStatus.ERROR)
@@ -67,9 +67,52 @@ def test_a_disabled_node_says_so():
     assert 'disabled' in processing(10.0, known).message
 
 
+def camera_of(statistics, subscribed_s=None):
+    source = SimpleNamespace(subscribed=subscribed_s is not None, subscribed_s=subscribed_s)
+    return SimpleNamespace(statistics=statistics, input=source)
+
+
 def processing(total_ms, known=None, **changes):
-    statistics = Statistics()
+    """The status of a camera whose only mask took so long, six seconds after the subscription."""
+    clock = Clock(100.0)
+    statistics = Statistics(clock)
+    clock.now_s += 6
     statistics.published({'total': total_ms})
     known = known or facts(busy_s=0.0)
     known.settings = replace(known.settings, **changes)
-    return processing_status(known, SimpleNamespace(statistics=statistics, input=SimpleNamespace(subscribed=True)), '')
+    return processing_status(known, camera_of(statistics, 100.0), '')
+
+
+class Clock:
+    def __init__(self, now_s):
+        self.now_s = now_s
+
+    def __call__(self):
+        return self.now_s
+
+
+def test_a_viewer_who_comes_later_finds_the_rate_of_the_camera_and_no_warning():
+    clock, known = Clock(100.0), facts(busy_s=0.0)
+    known.settings = replace(known.settings, min_rate_hz=8.0)
+    statistics = Statistics(clock)
+    clock.now_s = 160.0
+    camera = camera_of(statistics, 160.0)
+    for tenth in range(1, 201):
+        clock.now_s = 160.0 + tenth / 10
+        if tenth > 5:  # the camera finds the new subscription
+            statistics.received()
+            statistics.published({'total': 10.0})
+        status = processing_status(known, camera, '')
+        assert status.level == DiagnosticStatus.OK, (clock.now_s, status.message)
+    assert {entry.key: entry.value for entry in status.values}['rate_hz'] == '10.0'
+    clock.now_s += 5
+    assert 'min_rate_hz' in processing_status(known, camera, '').message
+
+
+def test_an_idle_node_tells_no_latency_of_the_past():
+    clock, known = Clock(100.0), facts(busy_s=0.0)
+    statistics = Statistics(clock)
+    statistics.published({'total': 600.0})
+    assert processing_status(known, camera_of(statistics), '').level == DiagnosticStatus.ERROR
+    clock.now_s += 10
+    assert processing_status(known, camera_of(statistics), '').level == DiagnosticStatus.OK

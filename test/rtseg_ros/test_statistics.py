@@ -74,6 +74,35 @@ def test_the_first_seconds_are_not_diluted():
     assert statistics.snapshot().received_hz == pytest.approx(20)
 
 
+def test_rates_begin_where_the_subscription_does():
+    clock = Clock()
+    statistics = Statistics(clock)
+    clock.now_s = 101.0
+    statistics.received()
+    clock.now_s = since_s = 107.0
+    for i in range(40):
+        clock.now_s = since_s + (i + 1) / 20
+        statistics.received()
+        statistics.published({})
+    assert statistics.snapshot().received_hz == pytest.approx(41 / 9)
+    shot = statistics.snapshot(since_s)
+    assert (shot.rates_over_s, shot.received_hz, shot.published_hz) == (pytest.approx(2), 20, 20)
+    assert statistics.snapshot(since_s - 100) == statistics.snapshot()
+
+
+def test_latencies_do_not_outlive_their_window():
+    clock = Clock()
+    statistics = Statistics(clock)
+    statistics.published({'network': 900.0, 'confidence': 5.0})
+    clock.now_s += 6
+    statistics.published({'network': 10.0})
+    assert statistics.snapshot().latency_ms['network']['max'] == 900
+    clock.now_s += 5
+    assert statistics.snapshot().latency_ms == {'network': {'p50': 10, 'p95': 10, 'p99': 10, 'max': 10}}
+    clock.now_s += 6
+    assert statistics.snapshot().latency_ms == {}
+
+
 def test_latencies_are_those_of_the_last_frames():
     statistics = Statistics()
     statistics.published({'network': 1e6})
