@@ -26,7 +26,7 @@ PROGRESS_PERIOD_S = 10.0
 
 
 class Loader:
-    """Opens networks. ``error`` says why the last replacement failed, and is empty where it did not."""
+    """Opens networks. ``error`` says why the last replacement failed, and is empty once a network is opened."""
 
     def __init__(self, logger: Any, stopping: Stopping) -> None:
         self.error = ''
@@ -60,6 +60,7 @@ class Loader:
             futures.wait([loading], timeout=0.05)
             if loading.done():
                 model: Model = loading.result()
+                self.error = ''
                 return model
             if time.monotonic() >= next_s:
                 next_s += 1

@@ -241,6 +241,22 @@ def test_a_network_that_cannot_take_its_place_is_closed():
     assert closed == [1]
 
 
+def test_a_failed_reload_is_forgotten_once_a_network_is_configured():
+    loader = Loader(SimpleNamespace(error=quiet), lambda: False)
+
+    def fails(stopping):
+        raise RtsegError('it failed')
+
+    with pytest.raises(RtsegError, match='it failed'):
+        loader.replace(SimpleNamespace(closed=False), fails).result(10)
+    assert loader.error == 'it failed'
+    with pytest.raises(RtsegError, match='it failed'):
+        loader.load(fails, lambda: None)
+    assert loader.error == 'it failed'
+    assert loader.load(lambda stopping: 'network', lambda: None) == 'network'
+    assert not loader.error
+
+
 # ---- model
 
 
