@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import Future
 from typing import Any, Callable, List, Optional
@@ -56,6 +57,7 @@ class Serving:
         names = settings().cameras
         self.cameras: List[Camera] = []
         self._legends = Legends(node)
+        self._announcing = threading.Lock()
         self._loader = loader
         self._load = ExecutorLoad()
         self.rate = RateControl(node.get_logger())
@@ -99,8 +101,10 @@ class Serving:
             self.rate.follow(self, self._loader, self._settings().target_rate_hz)
 
     def announce(self) -> None:
-        """Publish the latched legends."""
-        self._legends.publish(self.model.bundle, self._settings().confidence_threshold)
+        """Publish the latched legends. The executor's thread and the worker's call it; the newest facts come last."""
+        with self._announcing:
+            if not self.closed:
+                self._legends.publish(self.model.bundle, self._settings().confidence_threshold)
 
     def swap(self, model: Model) -> Future[Any]:
         """Put another network in place between two frames; from there on it serves, whatever is left to be done."""
@@ -120,7 +124,8 @@ class Serving:
             self._node.get_logger().error('an inference does not end; its thread and memory are left behind')
         for camera in self.cameras:
             camera.close()
-        self._legends.close()
+        with self._announcing:
+            self._legends.close()
 
     def _put_in_place(self, model: Model) -> None:
         before, self.model, self.self_test_error = self.model, model, ''

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node's parts one by one, where a whole node would show a fault only now and then."""
 
+import threading
 from concurrent.futures import Future
 from dataclasses import replace
 from types import SimpleNamespace
@@ -221,6 +222,38 @@ def test_a_network_that_took_anothers_place_serves_whatever_fails_afterwards(fau
     Loader(None, lambda: False)._swap(serving, new)
     assert serving.model is new and not closed
     assert len(warned) == 1 and f'RuntimeError: a bug in {fault}' in warned[0]
+
+
+def test_the_legends_latched_last_are_those_of_the_network_that_serves():
+    """The executor's thread is within publishing the old ones when the worker puts a network in place."""
+    latched, begun, swapping = [], threading.Event(), threading.Event()
+
+    def publish(bundle, threshold):
+        if not begun.is_set():
+            begun.set()
+            swapping.wait(10)
+            swapper.join(0.2)  # the worker, unless it waits for this
+        latched.append(bundle)
+
+    def submit(work):
+        swapping.set()
+        work()
+
+    old, new = (SimpleNamespace(pipeline=SimpleNamespace(close=lambda: None), bundle=name) for name in ('old', 'new'))
+    serving = bare(
+        Serving,
+        model=old,
+        closed=False,
+        _announcing=threading.Lock(),
+        _legends=SimpleNamespace(publish=publish),
+        _settings=Settings,
+        _worker=SimpleNamespace(submit=submit),
+    )
+    swapper = threading.Thread(target=lambda: begun.wait(10) and serving.swap(new))
+    swapper.start()
+    serving.announce()
+    swapper.join(10)
+    assert latched[-1] == 'new'
 
 
 def test_a_network_that_serves_is_never_closed_for_a_late_error():
