@@ -130,12 +130,17 @@ DEFAULTS: Dict[str, Any] = {f.name: f.default for f in fields(Settings)}
 
 
 def converted(name: str, value: Any) -> Any:
-    """``value`` as the type of parameter ``name``: whole numbers serve as floats, lists become tuples, [] is ['']."""
+    """``value`` as the type of parameter ``name``: whole numbers serve as floats, lists become tuples, [] is [''].
+
+    YAML, and so ``-p cloud:=off``, reads a bare ``off`` as false.
+    """
     default = DEFAULTS[name]
     if isinstance(default, tuple):
         return tuple(value) or ('',) if isinstance(value, (list, tuple, bytes)) or hasattr(value, 'typecode') else value
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if value is False and 'off' in PARAMETERS[name].choices:
+        return 'off'
     return value
 
 

@@ -42,7 +42,8 @@ class LiveSettings:
             raise UsageError(' '.join(refusals))
         self.value = Settings(**values)
         for name, value in values.items():
-            node.declare_parameter(name, list(value) if isinstance(value, tuple) else value, _descriptor(name))
+            shown = list(value) if isinstance(value, tuple) else value
+            node.declare_parameter(name, shown, _descriptor(name), ignore_override=True)
         node.add_on_set_parameters_callback(self._change)
 
     def _change(self, changes: List[Any]) -> SetParametersResult:

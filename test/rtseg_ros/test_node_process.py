@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from node_process import until
+from node_process import NODE, Probe, until
+from rcl_interfaces.srv import GetParameters
 
 INT, TERM = signal.SIGINT, signal.SIGTERM
 
@@ -55,6 +56,18 @@ def test_value_out_of_range_is_a_usage_error(started):
 
 def test_wrong_type_is_a_usage_error(started):
     started(parameters={'lazy': 'maybe'}).refused(64, 'lazy', 'true or false')
+
+
+def test_a_bare_off_is_no_false(started):
+    node, probe = started(parameters={'cloud': 'off', 'autostart': False}), Probe()
+    try:
+        get = GetParameters.Request(names=['cloud'])
+        assert probe.answer(f'{NODE}/get_parameters', GetParameters, get).values[0].string_value == 'off'
+        assert probe.set(cloud=False)[0].successful
+        assert 'off, depth, lidar' in probe.set(cloud=True)[0].reason
+    finally:
+        probe.close()
+    assert node.signal(INT) == 0
 
 
 def test_unknown_names_in_the_parameter_file_are_told(started, tmp_path):

@@ -86,6 +86,13 @@ def test_whole_numbers_serve_as_floats_and_lists_as_tuples():
     assert converted('jpeg_quality', 80) == 80
 
 
+def test_what_yaml_makes_of_a_bare_off_serves():
+    assert converted('cloud', False) == 'off'
+    assert refusal('cloud', converted('cloud', True))
+    assert converted('lazy', False) is False
+    assert refusal('backend', converted('backend', False))
+
+
 def test_unknown_names_are_told_with_close_ones():
     (sentence,) = unknown_names({'overlay_alhpa': 1, 'model': 'x'})
     assert "'overlay_alhpa'" in sentence
