@@ -41,9 +41,11 @@ def _run(arguments: List[str], stop: threading.Event) -> int:
     transport = make_room_for_images(os.environ)
     try:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-        unknown = rclpy.utilities.remove_ros_args(arguments)[1:]
     except Exception as error:  # rclpy raises several types of its own for a bad command line or parameter file
+        if rclpy.ok():  # the context is there, and logging comes after it
+            return _refused(f'rclpy cannot start logging (ROS_LOG_DIR sets its folder): {error}', EXIT_FAILURE)
         return _refused(f'bad ROS arguments: {error}')
+    unknown = rclpy.utilities.remove_ros_args(arguments)[1:]
     if '--help' in unknown or '-h' in unknown:
         print('usage: segmentation_node [--ros-args -p NAME:=VALUE --params-file FILE -r FROM:=TO ...]')
         return 0

@@ -50,6 +50,13 @@ def test_missing_parameter_file_is_a_usage_error(started):
     started('--ros-args', '--params-file', 'nowhere.yaml').refused(64, 'nowhere.yaml')
 
 
+@pytest.mark.parametrize('variables', [{'ROS_LOG_DIR': '/proc/none'}, {'HOME': '/proc/none'}])
+def test_a_log_folder_that_cannot_be_had_is_no_usage_error(started, monkeypatch, variables):
+    for name in ('ROS_HOME', 'ROS_LOG_DIR'):
+        monkeypatch.delenv(name, raising=False)
+    started(**variables).refused(70, 'cannot start logging', 'ROS_LOG_DIR', '/proc/none')
+
+
 def test_value_out_of_range_is_a_usage_error(started):
     started(parameters={'overlay_alpha': 2}).refused(64, 'overlay_alpha', '0 to 1')
 
