@@ -10,6 +10,8 @@ import time
 from concurrent.futures import Future
 from typing import Any, Callable, Generic, List, Optional, TypeVar, Union, cast
 
+from rtseg_models.errors import RtsegError
+
 from ..latest import Latest
 
 Frame = TypeVar('Frame')
@@ -58,10 +60,13 @@ class Worker(Generic[Frame]):
         return self._box.put(frame, f'camera {camera}')
 
     def submit(self, work: Callable[[], Any]) -> Future[Any]:
-        """Have ``work`` done between two frames; the future holds its result or its error."""
+        """Have ``work`` done between two frames; the future holds its result or its error.
+
+        RtsegError where the worker stops before.
+        """
         job = _Job(work)
         if self._box.put(job, f'job {next(self._numbers)}'):
-            job.done.set_exception(RuntimeError('the worker has stopped'))
+            job.done.set_exception(_stopped())
         return job.done
 
     def stop(self, timeout_s: float = 5.0) -> bool:
@@ -69,7 +74,7 @@ class Worker(Generic[Frame]):
         self._stopped.set()
         for item in self._box.close():
             if isinstance(item, _Job):
-                item.done.set_exception(RuntimeError('the worker has stopped'))
+                item.done.set_exception(_stopped())
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -105,6 +110,10 @@ def run_aside(work: Callable[[], Any], name: str) -> Future[Any]:
     done: Future[Any] = Future()
     threading.Thread(target=_fulfil, args=(done, work), name=name, daemon=True).start()
     return done
+
+
+def _stopped() -> RtsegError:
+    return RtsegError('the node was cleaned up meanwhile')
 
 
 def _fulfil(done: Future[Any], work: Callable[[], Any]) -> None:

@@ -278,6 +278,33 @@ def test_a_reload_during_inference_loses_neither_frame_nor_network(probe, fault)
     assert serves(probe)
 
 
+def test_services_that_cleanup_overtakes_are_answered_and_no_surprise(node, probe, fault):
+    loading = f': {bundle().card.network}, '
+    before, loads = int(probe.counts()['unexpected_errors']), node.log.count(loading)
+    hung_frame(probe, fault)
+    answers = [begun(probe, service) for service in ('self_test', 'reload_model')]
+    until(lambda: node.log.count(loading) > loads, 'loading')
+    assert probe.change_state('deactivate')
+    release = threading.Timer(0.5, fault, [''])
+    release.start()
+    assert probe.change_state('cleanup')
+    until(lambda: all(answer.done() for answer in answers), 'answers of the services', 30.0)
+    found = [(answer.result().success, answer.result().message) for answer in answers]
+    assert found == [(False, 'the node was cleaned up meanwhile')] * 2
+    for label in ('configure', 'activate'):
+        assert probe.change_state(label)
+    until(probe.publisher('/image').get_subscription_count, 'subscription of the node')
+    assert serves(probe)
+    assert int(probe.counts()['unexpected_errors']) == before
+
+
+def begun(probe, service):
+    """The future answer of a service of the node."""
+    client = probe.node.create_client(Trigger, f'{NODE}/{service}')
+    assert client.wait_for_service(10)
+    return client.call_async(Trigger.Request())
+
+
 def test_shutdown_during_inference_discards_its_result(node, probe, fault):
     """The last test of the shared node, which stays finalized."""
     message = hung_frame(probe, fault)
@@ -290,13 +317,7 @@ def test_shutdown_during_inference_discards_its_result(node, probe, fault):
     assert not re.search(r'on_(deactivate|cleanup|shutdown)', node.log), node.log
 
 
-def ask_for_reload(probe):
-    client = probe.node.create_client(Trigger, f'{NODE}/reload_model')
-    assert client.wait_for_service(10)
-    client.call_async(Trigger.Request())
-
-
-@pytest.mark.parametrize('begin', [send, ask_for_reload])
+@pytest.mark.parametrize('begin', [send, lambda probe: begun(probe, 'reload_model')], ids=['frame', 'reload'])
 def test_signals_end_a_node_whose_inference_hangs_and_its_shared_memory(workshop, fault, begin):
     """Left behind, 64 MB a time by the shipped profile, it would fill /dev/shm."""
     node = spoilt_node(workshop)

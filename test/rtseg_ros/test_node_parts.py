@@ -267,9 +267,9 @@ def test_a_network_that_serves_is_never_closed_for_a_late_error():
 
 def test_a_network_that_cannot_take_its_place_is_closed():
     closed, done = [], Future()
-    done.set_exception(RuntimeError('the worker has stopped'))
+    done.set_exception(RtsegError('the node was cleaned up'))
     fresh = SimpleNamespace(pipeline=SimpleNamespace(close=lambda: closed.append(1)))
-    with pytest.raises(RuntimeError, match='the worker has stopped'):
+    with pytest.raises(RtsegError, match='cleaned up'):
         Loader(None, lambda: False)._swap(SimpleNamespace(model=None, swap=lambda model: done), fresh)
     assert closed == [1]
 

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from rtseg_models.errors import RtsegError
 from rtseg_ros.node.guard import Guard
 from rtseg_ros.node.worker import Worker, run_aside
 
@@ -78,7 +79,7 @@ def test_a_jobs_error_is_its_callers_and_the_worker_goes_on(worker):
 
 def test_a_stopped_worker_says_so(worker):
     assert worker.stop()
-    with pytest.raises(RuntimeError, match='stopped'):
+    with pytest.raises(RtsegError, match='cleaned up'):
         worker.submit(lambda: 7).result(10)
     assert worker.put_frame(lambda: None, 'front')
 
@@ -100,7 +101,7 @@ def test_jobs_that_wait_when_the_worker_stops_are_told(hanging):
     worker, gate = hanging
     job = worker.submit(lambda: 7)
     assert not worker.stop(0.05)
-    with pytest.raises(RuntimeError, match='stopped'):
+    with pytest.raises(RtsegError, match='cleaned up'):
         job.result(10)
     gate.set()
     assert worker.stop(10)
