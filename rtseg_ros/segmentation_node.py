@@ -183,7 +183,7 @@ class SegmentationNode(LifecycleNode):
 
     def _state(self, progress: str) -> str:
         if self.serving is None:
-            return progress or 'unconfigured'
+            return progress or str(self._state_machine.current_state[1])
         return 'active' if self.serving.active else 'inactive'
 
     def _settings_changed(self, before: Settings, after: Settings) -> None:

@@ -312,6 +312,7 @@ def test_shutdown_during_inference_discards_its_result(node, probe, fault):
     release.start()
     assert probe.change_state('shutdown')
     assert probe.state() == 'finalized'
+    assert probe.counts('model')['state'] == 'finalized'
     assert not masked(probe, message)
     assert node.signal(signal.SIGINT) == 0
     assert not re.search(r'on_(deactivate|cleanup|shutdown)', node.log), node.log
