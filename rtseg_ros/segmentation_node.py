@@ -41,7 +41,10 @@ def _transition(steps: Steps) -> Callable[[Any, LifecycleState], TransitionCallb
             steps(node, state)
         except RtsegError as error:
             node.error = error
-            node.get_logger().error(f'{steps.__name__}: {error}')
+            if node.stopping():  # nobody's fault
+                node.get_logger().info(f'{steps.__name__}: {error}')
+            else:
+                node.get_logger().error(f'{steps.__name__}: {error}')
             return TransitionCallbackReturn.FAILURE
         except Exception as error:  # see above; a node that stays as it was can be asked again
             node.error = error
@@ -61,7 +64,7 @@ class SegmentationNode(LifecycleNode):
         self.guard = Guard(self.get_logger())
         self.error: Optional[Exception] = None
         self.fatal: Optional[Exception] = None
-        self._stop, self._stopping = stop, stopping
+        self._stop, self.stopping = stop, stopping
         self.serving: Optional[Serving] = None
         self._loader = Loader(self.get_logger(), stopping)
         self.enabled = True
@@ -146,7 +149,7 @@ class SegmentationNode(LifecycleNode):
         )
 
     def _give_up(self, error: Exception) -> None:
-        if not self._stopping():
+        if not self.stopping():
             self.fatal = error
             self.get_logger().fatal(f'giving up: {error}')
             self._stop()

@@ -36,6 +36,7 @@ def test_signals_end_the_loading_node(started, delay_s):
     assert node.signal(INT, INT) == 0
     assert 'Traceback' not in node.log
     assert 'giving up' not in node.log
+    assert '[ERROR]' not in node.log and '[FATAL]' not in node.log
 
 
 def test_unknown_argument_is_a_usage_error(started):
