@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,11 +125,13 @@ def load_bundle(model: str, weights_root: str = '') -> Bundle:
             root = _resolved(weights_root)
             if root != path and root not in path.parents:
                 raise ConfigurationError(f'{path}: outside weights_root {root}')
-    if not path.is_dir():
+    if not os.path.isdir(path):  # Path.is_dir raises where a name is too long
         raise NotFound(f'{path}: no such bundle; shipped bundles: {", ".join(shipped) or "none"}')
-    for needed in ('card.json', WEIGHTS):
-        if not (path / needed).is_file():
-            raise NotFound(f'{path / needed}: no such file; a bundle folder holds card.json and {WEIGHTS}')
+    for needed in (path / 'card.json', path / WEIGHTS):
+        if not needed.exists():
+            raise NotFound(f'{needed}: no such file; a bundle folder holds card.json and {WEIGHTS}')
+        if not needed.is_file():
+            raise BundleError(f'{needed}: {"a folder" if needed.is_dir() else "no regular file"}; expected a file')
     where = str(path / 'card.json')
     try:
         text = (path / 'card.json').read_text(encoding='utf-8')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +81,24 @@ def test_a_missing_file_is_named(copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(NotFound, match=str(copy / name)):
         load_bundle(str(copy))
+
+
+@pytest.mark.parametrize('name', ['card.json', WEIGHTS])
+def test_a_folder_or_pipe_in_place_of_a_file_is_called_so(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    (copy / name).mkdir()
+    with pytest.raises(BundleError, match=f'{copy / name}: a folder; expected a file'):
+        load_bundle(str(copy))
+    (copy / name).rmdir()
+    os.mkfifo(copy / name)
+    with pytest.raises(BundleError, match=f'{copy / name}: no regular file; expected a file'):
+        load_bundle(str(copy))
+
+
+@pytest.mark.parametrize('length', [256, 5000])
+def test_a_name_that_is_too_long_for_a_file_is_no_bundle(length: int) -> None:
+    with pytest.raises(NotFound, match='no such bundle; shipped bundles'):
+        load_bundle('x' * length)
 
 
 def test_damaged_weights_are_found_by_their_hash(copy: Path) -> None:
