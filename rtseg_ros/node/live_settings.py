@@ -14,6 +14,7 @@ from rtseg_models.errors import UsageError
 
 from ..parameters import DEFAULTS, PARAMETERS, Settings, converted, refusal, unknown_names
 
+_OF_RCLPY = ('use_sim_time', 'start_type_description_service')
 Applied = Callable[[Settings, Settings], None]
 
 
@@ -32,7 +33,7 @@ class LiveSettings:
         given = {name: entry.value for name, entry in node.get_parameters_by_prefix('').items()}
         for name in [name for name in given if name in PARAMETERS]:
             node.undeclare_parameter(name)
-        for sentence in unknown_names({name: value for name, value in given.items() if not _of_rclpy(name)}):
+        for sentence in unknown_names({name: value for name, value in given.items() if name not in _OF_RCLPY}):
             node.get_logger().warning(sentence)
         values = {name: converted(name, given.get(name, default)) for name, default in DEFAULTS.items()}
         refusals = [sentence for sentence in (refusal(*item) for item in values.items()) if sentence]
@@ -64,10 +65,6 @@ class LiveSettings:
             f'Parameter {name!r} is read at configure and the node is active; it stays {getattr(self.value, name)!r}. '
             f'To change it: ros2 lifecycle set {node} deactivate, then cleanup; set it; then configure, activate.'
         )
-
-
-def _of_rclpy(name: str) -> bool:
-    return name in ('use_sim_time', 'start_type_description_service') or name.startswith('qos_overrides.')
 
 
 def _descriptor(name: str) -> ParameterDescriptor:

@@ -80,11 +80,16 @@ def test_a_bare_off_is_no_false(started):
 
 def test_unknown_names_in_the_parameter_file_are_told(started, tmp_path):
     file = tmp_path / 'my.yaml'
-    file.write_text('/**:\n  ros__parameters:\n    confidence_treshold: 0.5\n    overlay_alpha: 1\n')
+    file.write_text(
+        '/**:\n  ros__parameters:\n    confidence_treshold: 0.5\n    overlay_alpha: 1\n    use_sim_time: false\n'
+        '    qos_overrides./image.subscription.reliability: best_effort\n'
+    )
     node = started('--ros-args', '--params-file', str(file))
     node.wait_for_log('serving ')
     assert "'confidence_treshold'" in node.log
     assert "did you mean 'confidence_threshold'" in node.log
+    assert "'qos_overrides./image.subscription.reliability' is given" in node.log
+    assert node.log.count('is given but the node has none of that name') == 2, node.log
 
 
 @pytest.mark.parametrize('number', [INT, TERM])
