@@ -57,6 +57,7 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
             Stage('small', small, 'weights'),
             Stage('larger', {**larger, 'lr': 4e-4, 'warmup_steps': 20, 'epochs': 12}, 'weights'),
             Stage('again', {**again, 'epochs': 20}, 'weights'),
+            Stage('third', {**again, 'epochs': 20}, 'weights'),
             **no_dropout,
             **again,
             batch=4,
