@@ -4,34 +4,32 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import warnings
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, List, NamedTuple, Optional, Sequence, Union
 
 import lightning
 import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from torch import Tensor, nn
 
 from ..datasets.sample import Dataset, Sample
 from ..errors import ConfigurationError, RtsegError
 from ..networks import build_network
-from ..networks.contextnet import ContextNet
-from ..networks.pruning import prune
 from .batches import Batches, Frames
 from .checkpoint import read_checkpoint
 from .epochs import AtomicCheckpoints, EpochEnd
 from .launch import training_device, world
 from .losses import class_weights
 from .module import SegmentationModule, TrainingModule
-from .pretraining import ClassificationModule, learns_images, load_encoder, load_pretrained
-from .provenance import facts, hardware
+from .origin import Origin, begun
+from .plan import check_plan, check_same_run, log_plan
+from .pretraining import ClassificationModule, learns_images
+from .provenance import facts
 from .recipe import Recipe
 
 PRECISIONS = {'fp32': '32-true', 'bf16': 'bf16-mixed', 'fp16': '16-mixed'}
@@ -80,11 +78,11 @@ def train(
     there = [out / name / 'last.pt' for name, _ in stages if (out / name / 'last.pt').exists()]
     if there and not resume:
         raise RtsegError(f'{there[0]} exists already; resume the run or choose another folder')
-    _check_plan(stages, handovers)
+    check_plan(stages, handovers)
     for name, stage in stages:
         if (out / name / 'last.pt').exists():
-            _check_same_run(stage, out / name / 'last.pt')
-    _log_plan(recipe, training_device(), log)
+            check_same_run(stage, out / name / 'last.pt')
+    log_plan(recipe, training_device(), log)
     sources: Optional[Sources] = None
     for (name, stage), handover in zip(stages, handovers):
         if name:
@@ -97,13 +95,6 @@ def train(
             _train_stage(stage, sources, checkpoint, begin, log, callbacks)
         begin = Origin(checkpoint, handover)
     return out / 'last.pt'
-
-
-class Origin(NamedTuple):
-    """Where a stage's first weights come from: a file, and what is taken over from it."""
-
-    path: Path
-    handover: str
 
 
 class Sources(NamedTuple):
@@ -200,70 +191,3 @@ def _trainer(recipe: Recipe, folder: Path, callbacks: Sequence[lightning.Callbac
         benchmark=gpu,  # inputs keep their size: let cuDNN choose by measuring
     )
     return trainer
-
-
-def _check_plan(stages: Sequence[Tuple[str, Recipe]], handovers: Sequence[str]) -> None:
-    """ConfigurationError, before anything is trained, where stages do not fit each other or this machine."""
-    for (_, before), handover, (_, after) in zip(stages, handovers, stages[1:]):
-        wide, thin = ({k: v for k, v in s.network_args.items() if k != 'width'} for s in (before, after))
-        if handover == 'prune' and (before.network, wide) != (after.network, thin):
-            raise ConfigurationError(
-                f'pruning keeps all but the width: {before.network} {wide} cannot become {after.network} {thin}'
-            )
-    if training_device().type == 'cpu' and any(stage.precision == 'fp16' for _, stage in stages):
-        raise ConfigurationError('precision fp16 needs a GPU; on a CPU choose bf16 or fp32')
-
-
-def _log_plan(recipe: Recipe, device: torch.device, log: Callable[[str], None]) -> None:
-    size = world()['size']
-    if size > 1:
-        norms = 'synchronised over' if device.type == 'cuda' else 'separate in each of'
-        log(f'{size} processes; batch norm statistics are {norms} the processes')
-    log(f'{recipe.name}: {recipe.network} on {hardware(recipe)}')
-
-
-def begun(network: nn.Module, recipe: Recipe, begin: Origin) -> Tuple[nn.Module, List[str]]:
-    """``network`` with the weights that its stage begins with, and the lineage of these."""
-    if begin.handover == 'pretrained':
-        return network, [load_pretrained(network, begin.path)]
-    parent = read_checkpoint(begin.path)
-    lineage = [*parent['lineage'], f'{json.loads(parent["recipe"])["name"]}, {parent["epoch"]} epochs']
-    return take_over(network, recipe, parent, begin.handover), lineage
-
-
-def take_over(network: nn.Module, recipe: Recipe, parent: Dict[str, Any], handover: str) -> nn.Module:
-    """``network`` with what it inherits of a checkpoint: all weights, an encoder, or the survivors of pruning.
-
-    ConfigurationError where the checkpoint's network does not fit.
-    """
-    before = json.loads(parent['recipe'])
-    weights: Dict[str, Tensor] = parent['ema']
-    if handover == 'encoder':
-        load_encoder(network, parent)
-        return network
-    try:
-        if handover == 'prune':
-            classes = len(parent['class_set'].names)
-            wide = build_network(before['network'], classes, aux=True, **before['network_args'])
-            assert isinstance(wide, ContextNet)
-            wide.load_state_dict(weights)
-            return prune(wide, float(recipe.network_args.get('width', 1.0)))
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ConfigurationError(
-            f'a checkpoint of {before["network"]} does not fit {recipe.network}: {str(error).splitlines()[-1].strip()}'
-        ) from error
-    return network
-
-
-def _check_same_run(recipe: Recipe, checkpoint: Path) -> None:
-    """ConfigurationError where a run would be resumed with other settings than it began with."""
-    began = json.loads(read_checkpoint(checkpoint)['recipe'])
-    now = json.loads(json.dumps(asdict(recipe)))
-    changed = [f'{k} was {began.get(k)!r}, is {now[k]!r}' for k in now if began.get(k) != now[k] and k not in RESUMABLE]
-    if changed:
-        raise ConfigurationError(f'{checkpoint} belongs to other settings: {"; ".join(changed)}')
-
-
-RESUMABLE = ('lr', 'validate_every', 'source')
-"""Fields that may change between a run and its resumption."""

@@ -1,0 +1,52 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a training can be done as it is asked for: checked before anything is trained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Callable, Sequence, Tuple
+
+import torch
+
+from ..errors import ConfigurationError
+from .checkpoint import read_checkpoint
+from .launch import training_device, world
+from .provenance import hardware
+from .recipe import Recipe
+
+
+def check_plan(stages: Sequence[Tuple[str, Recipe]], handovers: Sequence[str]) -> None:
+    """ConfigurationError, before anything is trained, where stages do not fit each other or this machine."""
+    for (_, before), handover, (_, after) in zip(stages, handovers, stages[1:]):
+        wide, thin = ({k: v for k, v in s.network_args.items() if k != 'width'} for s in (before, after))
+        if handover == 'prune' and (before.network, wide) != (after.network, thin):
+            raise ConfigurationError(
+                f'pruning keeps all but the width: {before.network} {wide} cannot become {after.network} {thin}'
+            )
+    if training_device().type == 'cpu' and any(stage.precision == 'fp16' for _, stage in stages):
+        raise ConfigurationError('precision fp16 needs a GPU; on a CPU choose bf16 or fp32')
+
+
+def log_plan(recipe: Recipe, device: torch.device, log: Callable[[str], None]) -> None:
+    """Tell how many processes take part, and what is trained on what."""
+    size = world()['size']
+    if size > 1:
+        norms = 'synchronised over' if device.type == 'cuda' else 'separate in each of'
+        log(f'{size} processes; batch norm statistics are {norms} the processes')
+    log(f'{recipe.name}: {recipe.network} on {hardware(recipe)}')
+
+
+def check_same_run(recipe: Recipe, checkpoint: Path) -> None:
+    """ConfigurationError where a run would be resumed with other settings than it began with."""
+    began = json.loads(read_checkpoint(checkpoint)['recipe'])
+    now = json.loads(json.dumps(asdict(recipe)))
+    changed = [f'{k} was {began.get(k)!r}, is {now[k]!r}' for k in now if began.get(k) != now[k] and k not in RESUMABLE]
+    if changed:
+        raise ConfigurationError(f'{checkpoint} belongs to other settings: {"; ".join(changed)}')
+
+
+RESUMABLE = ('lr', 'validate_every', 'source')
+"""Fields that may change between a run and its resumption."""
