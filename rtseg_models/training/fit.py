@@ -79,9 +79,13 @@ def train(
     if there and not resume:
         raise RtsegError(f'{there[0]} exists already; resume the run or choose another folder')
     check_plan(stages, handovers)
+
+    def learnt_by(stage: Recipe) -> Data:
+        return images if images is not None and learns_images(stage) else data
+
     for name, stage in stages:
         if (out / name / 'last.pt').exists():
-            check_same_run(stage, out / name / 'last.pt')
+            check_same_run(stage, out / name / 'last.pt', learnt_by(stage).train.class_set)
     log_plan(recipe, training_device(), log)
     sources: Optional[Sources] = None
     for (name, stage), handover in zip(stages, handovers):
@@ -89,9 +93,8 @@ def train(
             log(f'stage {name}')
         checkpoint = out / name / 'last.pt'
         if not checkpoint.exists() or read_checkpoint(checkpoint)['epoch'] < stage.epochs:
-            learnt = images if images is not None and learns_images(stage) else data
-            if sources is None or sources.data is not learnt:
-                sources = Sources.of(learnt, stage)
+            if sources is None or sources.data is not learnt_by(stage):
+                sources = Sources.of(learnt_by(stage), stage)
             _train_stage(stage, sources, checkpoint, begin, log, callbacks)
         begin = Origin(checkpoint, handover)
     return out / 'last.pt'

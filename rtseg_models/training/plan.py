@@ -12,6 +12,7 @@ from typing import Callable, Sequence, Tuple
 import torch
 
 from ..errors import ConfigurationError
+from ..labels import ClassSet
 from .checkpoint import read_checkpoint
 from .launch import training_device, world
 from .provenance import hardware
@@ -39,13 +40,18 @@ def log_plan(recipe: Recipe, device: torch.device, log: Callable[[str], None]) -
     log(f'{recipe.name}: {recipe.network} on {hardware(recipe)}')
 
 
-def check_same_run(recipe: Recipe, checkpoint: Path) -> None:
-    """ConfigurationError where a run would be resumed with other settings than it began with."""
-    began = json.loads(read_checkpoint(checkpoint)['recipe'])
+def check_same_run(recipe: Recipe, checkpoint: Path, classes: ClassSet) -> None:
+    """ConfigurationError where a run would be resumed with other settings or classes than it began with."""
+    state = read_checkpoint(checkpoint)
+    began = json.loads(state['recipe'])
     now = json.loads(json.dumps(asdict(recipe)))
     changed = [f'{k} was {began.get(k)!r}, is {now[k]!r}' for k in now if began.get(k) != now[k] and k not in RESUMABLE]
     if changed:
         raise ConfigurationError(f'{checkpoint} belongs to other settings: {"; ".join(changed)}')
+    learnt = state['class_set']
+    if (learnt.names, learnt.ignore_id) != (classes.names, classes.ignore_id):
+        was, given = (f'{", ".join(c.names)} (ignored: {c.ignore_id})' for c in (learnt, classes))
+        raise ConfigurationError(f'{checkpoint} belongs to other classes: they were {was}; they are {given}')
 
 
 RESUMABLE = ('lr', 'validate_every', 'source')

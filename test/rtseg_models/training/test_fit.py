@@ -118,6 +118,36 @@ def test_refuses_a_folder_in_use_and_other_settings(data: Data, tmp_path: Path) 
     assert (tmp_path / 'last.pt').read_bytes() == before
 
 
+class Renamed:
+    """A dataset under other class names or with another ignore id."""
+
+    def __init__(self, data: Any, **changes: Any) -> None:
+        self.data, self.class_set = data, replace(data.class_set, **changes)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.data[index]
+
+
+def test_a_run_does_not_go_on_with_other_classes(data: Data, tmp_path: Path) -> None:
+    twice = replace(ONE, epochs=2)
+    with pytest.raises(KeyError, match='interrupted'):
+        train(twice, data, tmp_path, callbacks=[SecondEpochFails()])
+    names = CAMVID.names
+    for changes in (
+        {'names': (names[1], names[0], *names[2:])},
+        {'names': (*names, 'more'), 'colours': (*CAMVID.colours, (1, 2, 3)), 'ignore_id': 12},
+        {'ignore_id': 255},
+    ):
+        other = replace(data, train=Renamed(data.train, **changes))
+        with pytest.raises(ConfigurationError, match=r'other classes: they were .*ignored: 11.*; they are') as refused:
+            train(twice, other, tmp_path, resume=True)
+        assert ', '.join(names) in str(refused.value) and ', '.join(other.train.class_set.names) in str(refused.value)
+    assert read_checkpoint(tmp_path / 'last.pt')['epoch'] == 1
+
+
 def test_a_batch_that_cannot_be_spread(data: Data, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match='choose a multiple of 3'):
         train(replace(ONE, accumulate=3), data, tmp_path)
