@@ -96,8 +96,7 @@ class EpochEnd(Checkpoint):
         module.history.append(entry)
         check_weights(module)
         trainer.save_checkpoint(self.checkpoint)
-        if trainer.is_global_zero:
-            self.log_line(line)
+        self.log_line(line)
 
 
 def check_weights(module: TrainingModule) -> None:

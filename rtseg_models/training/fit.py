@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,6 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ..datasets.sample import Dataset, Sample
 from ..errors import ConfigurationError, RtsegError
@@ -31,6 +29,7 @@ from .plan import check_plan, check_same_run, log_plan
 from .pretraining import ClassificationModule, learns_images
 from .provenance import facts
 from .recipe import Recipe
+from .termination import EndsAfterEpoch
 
 PRECISIONS = {'fp32': '32-true', 'bf16': 'bf16-mixed', 'fp16': '16-mixed'}
 
@@ -64,9 +63,10 @@ def train(
     A pre-training learns from ``images``, or ``pretrained`` (see ``load_pretrained``) takes its place;
     ConfigurationError where there is neither. ``start_from`` is a checkpoint whose averaged weights the first stage
     begins with. ``resume`` goes on after the last finished epoch; without it, RtsegError where the folder holds a
-    checkpoint. NonFiniteLoss keeps the last checkpoint; SIGTERM ends the run after the epoch, with exit status 143.
-    The processes of several machines need ``out`` to be one folder that they share.
+    checkpoint. NonFiniteLoss keeps the last checkpoint; SIGTERM to any process ends all of them after the epoch, with
+    exit status 143. One process logs. The processes of several machines need ``out`` to be one folder that they share.
     """
+    log = log if world()['rank'] == 0 else _silent
     stages = recipe.stages()
     handovers = [*(stage.handover for stage in recipe.before), '']
     begin: Optional[Origin] = Origin(start_from, 'weights') if start_from else None
@@ -98,6 +98,10 @@ def train(
             _train_stage(stage, sources, checkpoint, begin, log, callbacks)
         begin = Origin(checkpoint, handover)
     return out / 'last.pt'
+
+
+def _silent(line: str) -> None:
+    """What the other processes log with."""
 
 
 class Sources(NamedTuple):
@@ -148,18 +152,16 @@ def _train_stage(
         weights = class_weights(sources.data.counts, recipe.class_weight_c)
         module = SegmentationModule(network.train(), recipe, classes, weights, batches, told)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    trainer = _trainer(recipe, checkpoint.parent, [EpochEnd(checkpoint, sources.val, log), *callbacks])
+    ending = EndsAfterEpoch(checkpoint, log)
+    trainer = _trainer(recipe, checkpoint.parent, [EpochEnd(checkpoint, sources.val, log), ending, *callbacks])
     resumed = checkpoint if checkpoint.exists() else None
     if resumed is not None:
         log(f'resumed after epoch {read_checkpoint(resumed)["epoch"]}')
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), ending:
         # Lightning advises worker processes and a logging interval; neither fits samples that are held in memory.
         warnings.filterwarnings('ignore', module='lightning')
         try:
             trainer.fit(module, train_dataloaders=batches, ckpt_path=resumed)
-        except SIGTERMException as error:  # which Lightning raises when the epoch is done, without an exit status
-            log(f'ended by SIGTERM; go on from {checkpoint} with --resume')
-            raise SystemExit(128 + signal.SIGTERM) from error
         except ValueError as error:
             if 'more than 1 value per channel' not in str(error):
                 raise

@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, List
@@ -158,6 +161,29 @@ def test_non_finite_loss_tells_step_and_rate_and_keeps_the_checkpoint(data: Data
     with pytest.raises(NonFiniteLoss, match=r'at step 1 \(epoch 1\)'):  # told exactly, though found at the epoch's end
         train(replace(wild, batch=2), data, tmp_path / 'wilder')
     assert not (tmp_path / 'wilder' / 'last.pt').exists()
+
+
+class SignalsItself(lightning.Callback):
+    def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_signals_are_handled_as_before_when_a_run_has_ended(data: Data, tmp_path: Path) -> None:
+    noted: List[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: noted.append(number))
+    ours = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            train(replace(ONE, epochs=2), data, tmp_path / 'first', callbacks=[SignalsItself()])
+        assert ended.value.code == 143 and not noted
+        assert signal.getsignal(signal.SIGTERM) is ours
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert noted == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    with ThreadPoolExecutor(1) as thread:
+        last = thread.submit(train, replace(ONE, epochs=2), data, tmp_path / 'first', resume=True).result()
+    assert read_checkpoint(last)['epoch'] == 2
 
 
 class LastStepWrecksTheWeights(lightning.Callback):

@@ -70,19 +70,24 @@ def test_any_spreading_of_a_step_gives_its_gradients(
         assert float((spread[name] - gradient).norm()) <= 1e-5 * scale, name
 
 
-def test_sigterm_ends_a_run_after_its_epoch_with_its_own_status(street: Path, tmp_path: Path) -> None:
-    command = [sys.executable, str(WORKER), 'run', str(street), str(tmp_path), '3']
-    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if line.startswith('epoch 1/3'):
-                process.send_signal(signal.SIGTERM)
-    assert process.returncode == 143, lines
-    assert lines[-1].startswith(f'ended by SIGTERM; go on from {tmp_path}') and not any('3/3' in line for line in lines)
-    run([str(WORKER), 'run', str(street), str(tmp_path), '3'])
-    assert read_checkpoint(tmp_path / 'last.pt')['epoch'] == 3
+@pytest.mark.parametrize('launcher,rank', [([], 0), (TORCHRUN, 1)])
+def test_sigterm_to_any_process_ends_all_of_them_after_the_epoch(
+    launcher: List[str], rank: int, street: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, *launcher, str(WORKER), 'signalled', str(street), str(tmp_path), str(rank)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == (1 if launcher else 143), done.stderr[-3000:]
+    statuses = [path.read_text() for path in sorted(tmp_path.glob('status*'))]
+    assert statuses == ['143'] * (2 if launcher else 1)
+    lines = done.stdout.splitlines()
+    assert [line.split('  ')[0] for line in lines if line.startswith('epoch')] == ['epoch 1/3', 'epoch 2/3']
+    assert lines[-1] == f'ended by SIGTERM; go on from {tmp_path / "last.pt"} with --resume'
+    assert sum('fast_scnn on' in line for line in lines) == 1  # one process tells
+    state = torch.load(tmp_path / 'last.pt', weights_only=True)
+    assert (state['rtseg']['epoch'], state['global_step']) == (2, 4)  # whole epochs of two steps
+    if not launcher:
+        run([str(WORKER), 'run', str(street), str(tmp_path), '3'])
+        assert read_checkpoint(tmp_path / 'last.pt')['epoch'] == 3
 
 
 def killed_in_its_second_epoch(street: Path, out: Path) -> None:
