@@ -13,6 +13,7 @@ from .errors import BundleError
 from .labels import UNLABELLED, Rgb
 
 SCHEMA = 1
+SMALLEST_SIDE, LARGEST_SIDE = 32, 4096  # of an input, in pixels
 
 Size = Tuple[int, int]
 
@@ -108,8 +109,8 @@ def _checked(facts: Mapping[str, Any], where: str) -> Card:
 
     names, colours = _classes(need('classes', list), fail)
     size = need('input_size', list)
-    if len(size) != 2 or not all(isinstance(v, int) and 32 <= v <= 4096 for v in size):
-        raise fail('input_size', f'is {size!r}; expected [height, width], each 32 to 4096')
+    if len(size) != 2 or not all(isinstance(v, int) and SMALLEST_SIDE <= v <= LARGEST_SIDE for v in size):
+        raise fail('input_size', f'is {size!r}; expected [height, width], each {SMALLEST_SIDE} to {LARGEST_SIDE}')
     std = triple('std')
     if min(std) <= 0:
         raise fail('std', f'is {list(std)!r}; expected three numbers above 0')

@@ -24,6 +24,7 @@ from ..networks import CLASSIFIERS, NETWORKS
 from ..training.checkpoint import read_checkpoint
 from ..training.fit import Data, train
 from ..training.launch import world
+from ..training.plan import check_networks
 from ..training.pretraining import learns_images
 from ..training.recipe import Recipe, with_settings
 from ..training.recipes import RECIPES
@@ -68,8 +69,14 @@ def command(
     for kind, name, known in (('dataset', chosen.dataset, {*DATASETS}), ('network', chosen.network, networks)):
         if name not in known:
             raise click.UsageError(f'unknown {kind} {name!r}; known: {", ".join(sorted(known))}')
+    try:
+        check_networks(chosen)
+    except UsageError as error:
+        raise click.UsageError(str(error)) from error
     if image_root and pretrained:
         raise click.UsageError('--pretrained takes the place of --images; give one of them')
+    if start_from and pretrained:
+        raise click.UsageError('--start-from and --pretrained both say what the run begins with; give one of them')
     if learns_images(chosen.stages()[0][1]) != bool(image_root or pretrained):
         needs = 'begins' if not (image_root or pretrained) else 'does not begin'
         raise click.UsageError(f'{recipe} {needs} with a pre-training: that is what --images and --pretrained are for')

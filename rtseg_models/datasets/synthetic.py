@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..errors import NotFound
 from ..labels import CAMVID
 from ..street import Street
 from .sample import Sample
@@ -19,14 +20,14 @@ HEIGHT, WIDTH = 720, 1280
 class Synthetic:
     """A split of rendered 720x1280 frames in CamVid's classes.
 
-    ``root`` is not read: there are no files. ValueError for an unknown split lists the known ones.
+    ``root`` is not read: there are no files. NotFound for an unknown split lists the known ones.
     """
 
     class_set = CAMVID
 
     def __init__(self, root: Path, split: str) -> None:
         if split not in SPLITS:
-            raise ValueError(f'unknown split {split!r}; known: {", ".join(SPLITS)}')
+            raise NotFound(f'unknown split {split!r}; known: {", ".join(SPLITS)}')
         self.split = split
         self.first_seed, self.count = SPLITS[split]
 

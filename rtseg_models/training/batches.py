@@ -75,7 +75,8 @@ class Frames:
 class Batches:
     """One process's share of every epoch's batches; ``epoch()`` is asked at the start of each iteration.
 
-    A step's batch holds ``recipe.batch`` samples, ``street_share`` of them rendered; it is spread over ``processes``
+    A step's batch holds ``recipe.batch`` samples, ``street_share`` of them from the first ``street_frames`` of
+    ``street``; it is spread over ``processes``
     and ``accumulate`` forward passes. An epoch's last batch is filled with samples of its beginning. ``waited_s``
     grows by the time that the taker spent waiting.
     """
@@ -97,7 +98,8 @@ class Batches:
             )
         self.frames, self.street, self.recipe, self.epoch = frames, street, recipe, epoch
         self.process, self.processes = process, processes
-        self.rendered = round(recipe.batch * recipe.street_share) if len(street) else 0
+        self.streets = min(len(street), recipe.street_frames)
+        self.rendered = round(recipe.batch * recipe.street_share) if self.streets else 0
         self.waited_s = 0.0
 
     @property
@@ -114,7 +116,7 @@ class Batches:
         real = self.recipe.batch - self.rendered
         order = rng.permutation(len(self.frames))
         order = np.resize(order, self.steps * real).reshape(self.steps, real)
-        extra = rng.integers(0, max(len(self.street), 1), (self.steps, self.rendered)) + len(self.frames)
+        extra = rng.integers(0, max(self.streets, 1), (self.steps, self.rendered)) + len(self.frames)
         both = np.concatenate([order, extra], axis=1)
         mixed: np.ndarray = rng.permuted(both, axis=1)  # every process sees rendered frames
         return mixed

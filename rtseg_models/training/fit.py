@@ -71,6 +71,8 @@ def train(
     handovers = [*(stage.handover for stage in recipe.before), '']
     begin: Optional[Origin] = Origin(start_from, 'weights') if start_from else None
     if learns_images(stages[0][1]):
+        if pretrained is not None and start_from is not None:
+            raise ConfigurationError(f'{pretrained} and {start_from} cannot both be what the run begins with')
         if pretrained is not None:
             stages, handovers, begin = stages[1:], handovers[1:], Origin(pretrained, 'pretrained')
         elif images is None:

@@ -11,8 +11,9 @@ from typing import Callable, Sequence, Tuple
 
 import torch
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, UsageError
 from ..labels import ClassSet
+from ..networks import build_network
 from .checkpoint import read_checkpoint
 from .launch import training_device, world
 from .provenance import hardware
@@ -29,6 +30,16 @@ def check_plan(stages: Sequence[Tuple[str, Recipe]], handovers: Sequence[str]) -
             )
     if training_device().type == 'cpu' and any(stage.precision == 'fp16' for _, stage in stages):
         raise ConfigurationError('precision fp16 needs a GPU; on a CPU choose bf16 or fp32')
+
+
+def check_networks(recipe: Recipe) -> None:
+    """UsageError where a stage's network cannot be built with its arguments."""
+    for name, stage in recipe.stages():
+        try:
+            build_network(stage.network, 2, aux=True, **stage.network_args)
+        except (TypeError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
+            where = f'stage {name}: ' if name else ''
+            raise UsageError(f'{where}{stage.network} with network_args {stage.network_args}: {error}') from error
 
 
 def log_plan(recipe: Recipe, device: torch.device, log: Callable[[str], None]) -> None:

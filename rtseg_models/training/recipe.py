@@ -10,14 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Sequence, Tuple
 
 from ..errors import UsageError
-
-CHOICES = {
-    'optimiser': ('sgd', 'rmsprop', 'adam'),
-    'schedule': ('poly', 'step', 'plateau'),
-    'decay_on': ('dense', 'all'),
-    'loss': ('cross_entropy', 'ohem'),
-    'precision': ('fp32', 'bf16', 'fp16'),
-}
+from .bounds import check_fields
 
 
 @dataclass(frozen=True)
@@ -96,25 +89,17 @@ class Recipe:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise UsageError(f'{name} is {getattr(self, name)!r}; known: {", ".join(known)}')
-        for name in ('epochs', 'batch', 'accumulate', 'patience'):
-            if getattr(self, name) < 1:
-                raise UsageError(f'{name} is {getattr(self, name)}; 1 or more is needed')
-        for name in ('lr', 'label_scale'):
-            if not getattr(self, name) > 0:
-                raise UsageError(f'{name} is {getattr(self, name)}; a number above 0 is needed')
-        for name in ('ema', 'street_share'):
-            if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f'{name} is {getattr(self, name)}; 0 to below 1 is needed')
-        if min(self.crop) < 32 or min(self.input_size) < 32:
-            raise UsageError(f'crop is {self.crop} and input_size {self.input_size}; each side needs 32 pixels or more')
+        check_fields({f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
 
     def stages(self) -> List[Tuple[str, Recipe]]:
         """Every training of the recipe in order, the recipe's own last and nameless."""
-        parts = [(s.name, dataclasses.replace(self, before=(), **s.changes)) for s in self.before]
-        return [*parts, ('', dataclasses.replace(self, before=()))]
+        return [*((s.name, self._stage(s)) for s in self.before), ('', dataclasses.replace(self, before=()))]
+
+    def _stage(self, stage: Stage) -> Recipe:
+        try:
+            return dataclasses.replace(self, before=(), **stage.changes)
+        except UsageError as error:
+            raise UsageError(f'stage {stage.name}: {error}') from error
 
 
 def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
@@ -129,7 +114,9 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         if key not in known or not equals:
             raise UsageError(f'--set {setting!r}: expected KEY=VALUE with a key among {", ".join(sorted(known))}')
         changes[key] = _parsed(setting, text, getattr(recipe, key))
-    return dataclasses.replace(recipe, **changes)
+    changed = dataclasses.replace(recipe, **changes)
+    changed.stages()  # each is checked
+    return changed
 
 
 def _parsed(setting: str, text: str, present: Any) -> Any:

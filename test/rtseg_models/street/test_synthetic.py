@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtseg_models.datasets import open_dataset
+from rtseg_models.datasets import open_checked, open_dataset
 from rtseg_models.datasets.synthetic import SPLITS
+from rtseg_models.errors import BundleError, NotFound
 
 
 def test_samples_are_rendered_on_demand() -> None:
@@ -30,7 +31,9 @@ def test_splits_share_no_street() -> None:
 
 
 def test_unknown_split_and_sample() -> None:
-    with pytest.raises(ValueError, match='known: train, val, test'):
+    with pytest.raises(NotFound, match='known: train, val, test'):
         open_dataset('synthetic', Path(), 'everything')
+    with pytest.raises(BundleError, match='known: train, val, test'):
+        open_checked('synthetic', Path(), ['everything'])
     with pytest.raises(IndexError, match='60 of'):
         open_dataset('synthetic', Path(), 'test')[60]

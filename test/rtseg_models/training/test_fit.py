@@ -293,6 +293,13 @@ def test_a_wrong_setting_is_a_usage_error(tmp_path: Path) -> None:
     for setting, known in (('dataset=camvit', 'cityscapes_coarse'), ('network=fast_scn', 'fast_scnn')):
         result = CliRunner().invoke(command, [*arguments[:-1], setting])
         assert result.exit_code == 2 and known in result.output
+    for setting, why in (
+        ('network_args={"foo":1}', "unexpected keyword argument 'foo'"),
+        ('network_args={"dropout":2}', 'dropout'),
+        ('input_size=[64,4160]', '32 to 4096'),
+    ):
+        result = CliRunner().invoke(command, [*arguments[:-1], setting])
+        assert result.exit_code == 2 and why in result.output, result.output
     (tmp_path / 'out' / 'bundle').mkdir(parents=True)
     result = CliRunner().invoke(command, arguments[:-2])
     assert isinstance(result.exception, RtsegError) and 'bundle is not of this run' in str(result.exception)

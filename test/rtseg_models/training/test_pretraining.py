@@ -205,6 +205,8 @@ def test_the_command_wants_images_for_a_pre_training_only(root: Path, image_root
     assert 'does not begin with a pre-training' in run('farsee_net-camvid', '--images', str(image_root)).output
     both = run('farsee_net-camvid-paper', '--images', str(image_root), '--pretrained', 'x.pt')
     assert 'give one of them' in both.output and both.exit_code == 2
+    twice = run('farsee_net-camvid-paper', '--start-from', 'y.pt', '--pretrained', 'x.pt')
+    assert 'both say what the run begins with' in ' '.join(twice.output.split()) and twice.exit_code == 2
     size = ','.join(map(str, SIZE))
     settings = ['epochs=1', 'batch=4', f'crop=[{size}]', f'input_size=[{size}]', 'label_scale=1', 'validate_every=1']
     torch.save(build_frontend('resnet18').state_dict(), tmp_path / 'resnet18.pth')

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, replace
 
 import pytest
@@ -16,7 +17,7 @@ from rtseg_models.errors import UsageError
 from rtseg_models.networks import build_network
 from rtseg_models.training.batches import Batches, Frames
 from rtseg_models.training.optimisers import learning_rate, optimiser, parameter_groups, stagnations
-from rtseg_models.training.recipe import with_settings
+from rtseg_models.training.recipe import Stage, with_settings
 from rtseg_models.training.recipes import RECIPES
 
 
@@ -65,11 +66,41 @@ def test_tuned_crops_are_divided_by_every_stride_or_whole_images() -> None:
         ('optimiser=lion', 'sgd, rmsprop, adam'),
         ('ema=1', 'below 1'),
         ('name=x', 'expected KEY=VALUE'),
+        ('scale=[0,1]', 'a range from low to high, above 0, is needed'),
+        ('scale=[2,0.5]', 'a range from low to high, above 0, is needed'),
+        ('scales=[0]', 'scales is (0,); a list of numbers above 0'),
+        ('seed=-1', 'seed is -1; 0 or more'),
+        ('shift=-1', 'shift is -1; 0 or more'),
+        ('noise=-1', 'noise is -1.0; 0 or more'),
+        ('weight_decay=-1', 'weight_decay is -1.0; 0 or more'),
+        ('std=[0,1,1]', 'three numbers above 0'),
+        ('splits=[]', 'at least one split'),
+        ('label_scale=Infinity', 'finite numbers'),
+        ('mean=[0,NaN,0]', 'finite numbers'),
+        ('network_args={"dropout":NaN}', 'finite numbers'),
+        ('class_weight_c=0.5', '0, which is none, or a number above 1'),
+        ('class_weight_c=1', '0, which is none, or a number above 1'),
+        ('input_size=[64,4160]', '32 to 4096 pixels on each side'),
+        ('street_share=0.5', 'street_frames is 0 and street_share 0.5; rendered frames need both'),
+        ('street_frames=50', 'street_frames is 50 and street_share 0.0; rendered frames need both'),
     ],
 )
 def test_a_wrong_setting_is_refused_in_a_sentence(setting: str, why: str) -> None:
-    with pytest.raises(UsageError, match=why.replace('(', r'\(')):
+    with pytest.raises(UsageError, match=re.escape(why)):
         with_settings(PLAIN, [setting])
+
+
+def test_settings_that_do_not_fit_each_other_are_refused() -> None:
+    frames = ['street_frames=50', 'batch=2']
+    for share, images in ((0.9, 2), (0.1, 0)):
+        with pytest.raises(UsageError, match=f'street_share {share} of batch 2 is {images} images'):
+            with_settings(PLAIN, [*frames, f'street_share={share}'])
+    assert with_settings(PLAIN, [*frames, 'street_share=0.5']).street_frames == 50
+    with pytest.raises(UsageError, match=r'stage small: street_share 0\.1 of batch 4 is 0 images'):
+        with_settings(
+            replace(RECIPES['fast_scnn-camvid'], before=(Stage('small', {'batch': 4}, 'weights'),)),
+            ['street_share=0.1'],
+        )
 
 
 def test_settings_take_json_words_and_lists() -> None:
@@ -117,7 +148,7 @@ class Numbered:
 
 
 def test_processes_share_each_batch_without_overlap() -> None:
-    recipe = replace(PLAIN, batch=4, street_share=0.25)
+    recipe = replace(PLAIN, batch=4, street_share=0.25, street_frames=10)
     frames, street = Frames([], torch.device('cpu')), Frames([], torch.device('cpu'))
     frames.samples, street.samples = Numbered(), Numbered()  # type: ignore[assignment]
     batches = Batches(frames, street, recipe, lambda: 0)
