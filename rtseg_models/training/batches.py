@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Callable, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -16,12 +16,11 @@ from torch import Tensor
 from ..datasets.sample import Dataset, Sample
 from ..errors import ConfigurationError
 from .augment import View, draw_view
+from .launch import world
+from .memory import Budget
 from .recipe import Recipe
 
-MEMORY_LIMIT = 6 << 30  # bytes; a larger dataset is read from disk in every epoch
-GPU_SHARE = 1 / 3  # of a GPU's free memory may hold the dataset
-READERS = max(2, os.cpu_count() or 1)  # threads that prepare batches
-AHEAD = READERS + 2  # steps prepared ahead, each by one reader
+AHEAD_BYTES = 1 << 30  # of samples read for the steps prepared ahead, over the processes of a machine
 
 
 class Batch(NamedTuple):
@@ -38,14 +37,20 @@ class Batch(NamedTuple):
 
 
 class Frames:
-    """Samples as tensors: all held on ``device`` or on the host where they fit, else read when they are asked for."""
+    """Samples as tensors: all held on ``device`` or on the host where they fit, else read when they are asked for.
 
-    def __init__(self, samples: Sequence[Sample] | Dataset, device: torch.device) -> None:
-        self.samples = samples
+    ``budget`` is shared with the process's other datasets. ``largest`` is the bytes of the largest sample read so far.
+    """
+
+    def __init__(
+        self, samples: Sequence[Sample] | Dataset, device: torch.device, budget: Optional[Budget] = None
+    ) -> None:
+        self.samples, self.largest = samples, 0
         self.held: List[Tuple[Tensor, Tensor]] = []
+        budget = budget or Budget()
         for place in dict.fromkeys((device, torch.device('cpu'))):
             if len(samples) and not self.held:
-                self.held = self._hold(place)
+                self.held = self._hold(place, budget)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -53,23 +58,35 @@ class Frames:
     def __getitem__(self, index: int) -> Tuple[Tensor, Tensor]:
         return self.held[index] if self.held else self._read(index)
 
-    def _hold(self, device: torch.device) -> List[Tuple[Tensor, Tensor]]:
+    def _hold(self, device: torch.device, budget: Budget) -> List[Tuple[Tensor, Tensor]]:
         """All samples on ``device``; none where they need more than may be had."""
-        count, limit, used = len(self.samples), memory_limit(device), 0
-        if count * (self.samples[0].rgb.nbytes + self.samples[0].label.nbytes) > limit:
+        count, limit, used = len(self.samples), budget.room(device), 0
+        if count * _size(*self._read(0)) > limit:
             return []
         held = []
-        with ThreadPoolExecutor(READERS) as pool:
+        with ThreadPoolExecutor(readers()) as pool:
             for rgb, label in pool.map(self._read, range(count)):
-                used += rgb.nbytes + label.nbytes  # sizes may differ
+                used += _size(rgb, label)  # sizes may differ
                 if used > limit:
                     return []
                 held.append((rgb.to(device), label.to(device)))
+        budget.charge(device, used)
         return held
 
     def _read(self, index: int) -> Tuple[Tensor, Tensor]:
         _, rgb, label = self.samples[index]
-        return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1))), torch.from_numpy(label)
+        read = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1))), torch.from_numpy(label)
+        self.largest = max(self.largest, _size(*read))
+        return read
+
+
+def _size(rgb: Tensor, label: Tensor) -> int:
+    return rgb.nbytes + label.nbytes
+
+
+def readers() -> int:
+    """Threads that prepare batches in each of the processes of a machine."""
+    return max(2, (os.cpu_count() or 1) // world()['local_size'])
 
 
 class Batches:
@@ -138,27 +155,26 @@ class Batches:
         places = [slice(i, i + size) for i in range(0, len(rgbs), size)]
         return [Batch(rgbs[place], place, labels, views) for place in places]
 
+    def ahead(self) -> int:
+        """Steps to prepare ahead: each reader's and two, as far as what has to be read for them may weigh."""
+        read = max((f.largest for f in (self.frames, self.street) if not f.held), default=0)
+        share = self.recipe.batch // self.processes * read
+        most = AHEAD_BYTES // world()['local_size'] // share if share else self.steps
+        return min(max(2, most), readers() + 2, self.steps)
+
     def __iter__(self) -> Iterator[Batch]:
-        epoch = self.epoch()
+        epoch, ahead = self.epoch(), self.ahead()
         chosen = self.chosen(epoch)
-        with ThreadPoolExecutor(READERS) as pool:
+        with ThreadPoolExecutor(readers()) as pool:
 
             def submit(step: int) -> Future[List[Batch]]:
                 return pool.submit(self._assemble, epoch, step, chosen[step])
 
-            ahead = [submit(step) for step in range(min(AHEAD, self.steps))]
+            waiting = [submit(step) for step in range(ahead)]
             for step in range(self.steps):
                 asked = time.perf_counter()
-                batches = ahead.pop(0).result()
+                batches = waiting.pop(0).result()
                 self.waited_s += time.perf_counter() - asked
-                if step + AHEAD < self.steps:
-                    ahead.append(submit(step + AHEAD))
+                if step + ahead < self.steps:
+                    waiting.append(submit(step + ahead))
                 yield from batches
-
-
-def memory_limit(device: torch.device) -> int:
-    """Bytes of ``device`` that a dataset may be held in."""
-    if device.type == 'cuda':
-        free, _ = torch.cuda.mem_get_info(device)
-        return int(free * GPU_SHARE)
-    return MEMORY_LIMIT

@@ -23,6 +23,7 @@ from .checkpoint import read_checkpoint
 from .epochs import AtomicCheckpoints, EpochEnd
 from .launch import training_device, world
 from .losses import class_weights
+from .memory import Budget
 from .module import SegmentationModule, TrainingModule
 from .origin import Origin, begun
 from .plan import check_plan, check_same_run, log_plan
@@ -117,9 +118,10 @@ class Sources(NamedTuple):
     @classmethod
     def of(cls, data: Data, recipe: Recipe) -> Sources:
         """Training samples on the device, validation samples on the host."""
-        device = training_device()
+        device, host, budget = training_device(), torch.device('cpu'), Budget()
         val = data.val if recipe.validate_every else ()
-        return cls(data, Frames(data.train, device), Frames(data.street, device), Frames(val, torch.device('cpu')))
+        train, street = Frames(data.train, device, budget), Frames(data.street, device, budget)
+        return cls(data, train, street, Frames(val, host, budget))
 
 
 def _train_stage(

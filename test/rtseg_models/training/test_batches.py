@@ -4,28 +4,45 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Tuple
 
+import numpy as np
+import pytest
 import torch
 from rendered import TINY
 
-from rtseg_models.training.batches import Batch, Batches
+from rtseg_models.datasets.sample import Sample
+from rtseg_models.labels import CAMVID
+from rtseg_models.training import memory
+from rtseg_models.training.batches import Batch, Batches, Frames
+from rtseg_models.training.memory import Budget, host_memory
 
 
 class Numbered:
-    """Four samples whose labels are their numbers."""
+    """Samples whose labels are their numbers."""
+
+    class_set = CAMVID
+
+    def __init__(self, count: int = 4, size: Tuple[int, int] = (64, 96)) -> None:
+        self.count, self.size = count, size
 
     def __len__(self) -> int:
-        return 4
+        return self.count
 
-    def __getitem__(self, index: int) -> Tuple[torch.Tensor, torch.Tensor]:
-        return torch.zeros(3, 64, 96, dtype=torch.uint8), torch.full((64, 96), index)
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(str(index), np.zeros((*self.size, 3), np.uint8), np.full(self.size, index % 256, np.uint8))
+
+
+CPU = torch.device('cpu')
+NONE = Frames([], CPU)
 
 
 def first_step(process: int, processes: int) -> Batch:
     recipe = replace(TINY, batch=4, street_share=0.0)
-    return next(iter(Batches(Numbered(), [], recipe, lambda: 0, process, processes)))  # type: ignore[arg-type]
+    return next(iter(Batches(Frames(Numbered(), CPU), NONE, recipe, lambda: 0, process, processes)))
 
 
 def test_every_image_of_a_step_has_a_view_of_its_own() -> None:
@@ -36,3 +53,58 @@ def test_processes_share_the_step_of_a_single_one() -> None:
     whole, parts = first_step(0, 1), [first_step(process, 2) for process in range(2)]
     assert [v.noise_seed for part in parts for v in part.views] == [v.noise_seed for v in whole.views]
     assert [int(i[0, 0]) for part in parts for i in part.labels] == [int(i[0, 0]) for i in whole.labels]
+
+
+def test_frames_of_many_sizes_are_held_by_what_they_weigh() -> None:
+    small, large = (Sample('', np.zeros((n, n, 3), np.uint8), np.zeros((n, n), np.uint8)) for n in (10, 100))
+    budget = Budget(50_000)
+    assert len(Frames([small, large], CPU, budget).held) == 2
+    assert budget.left == 50_000 - 400 - 40_000
+    other = Frames([small, large], CPU, budget)  # there is one budget for all datasets
+    assert not other.held and other[1][0].shape == (3, 100, 100) and other.largest == 40_000
+    mixed = Frames([small, large, large], CPU, Budget(50_000))
+    assert not mixed.held and mixed[2][0].shape == (3, 100, 100)
+
+
+def test_steps_are_prepared_ahead_by_what_they_weigh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, 'cpu_count', lambda: 32)
+    recipe = replace(TINY, batch=10)
+
+    def ahead(size: Tuple[int, int], left: int, processes: int = 1) -> int:
+        frames = Frames(Numbered(1000, size), CPU, Budget(left))
+        return Batches(frames, NONE, recipe, lambda: 0, 0, processes).ahead()
+
+    assert ahead((8, 8), 0) == ahead((8, 8), 1 << 30) == 34  # small, or held anyway
+    assert ahead((1000, 1000), 0) == (1 << 30) // 40_000_000
+    assert ahead((6000, 8000), 0) == 2
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '2')
+    assert (ahead((8, 8), 0, 2), ahead((1000, 1000), 0, 2)) == (18, 18)
+    assert ahead((1000, 1000), 0) == (1 << 29) // 40_000_000
+
+
+def test_datasets_may_take_a_quarter_of_what_the_machine_can_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(path: str, text: str) -> None:
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    write('proc/meminfo', 'MemTotal: 64 kB\nMemAvailable:   32000000 kB\n')
+    assert host_memory(tmp_path) == 32_000_000 * 1024
+    write('proc/self/cgroup', '1:cpu:/\n0::/job/step\n')
+    write('sys/fs/cgroup/job/step/memory.max', 'max\n')
+    write('sys/fs/cgroup/job/step/memory.current', '1000000\n')
+    assert host_memory(tmp_path) == 32_000_000 * 1024
+    write('sys/fs/cgroup/job/memory.max', '9000000\n')
+    write('sys/fs/cgroup/job/memory.current', '3000000\n')
+    write('sys/fs/cgroup/job/memory.stat', 'anon 5\ninactive_file 2000000\n')
+    assert host_memory(tmp_path) == 8_000_000
+    write('proc/self/cgroup', '4:memory:/box\n')
+    write('sys/fs/cgroup/memory/box/memory.limit_in_bytes', '5000000')
+    write('sys/fs/cgroup/memory/box/memory.usage_in_bytes', '1000000')
+    assert host_memory(tmp_path) == 4_000_000
+    monkeypatch.setattr(memory, 'host_memory', lambda: 4_000_000)
+    assert Budget().left == 1_000_000
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '4')
+    assert Budget().left == 250_000

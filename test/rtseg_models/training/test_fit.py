@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, List
 
 import lightning
-import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -29,7 +28,6 @@ from rtseg_models.errors import BundleError, ConfigurationError, NotFound, Rtseg
 from rtseg_models.export.checkpoint import bundle_from_checkpoint
 from rtseg_models.labels import CAMVID
 from rtseg_models.networks import build_network
-from rtseg_models.training import batches
 from rtseg_models.training.checkpoint import read_checkpoint
 from rtseg_models.training.epochs import AtomicCheckpoints
 from rtseg_models.training.fit import Data, train
@@ -213,15 +211,6 @@ def test_plans_that_do_not_fit_are_refused_before_anything_is_trained(data: Data
     assert not list(tmp_path.iterdir())
     with pytest.raises(ConfigurationError, match='two images or more in a forward pass'):
         train(replace(ONE, network='fast_scnn', batch=1), data, tmp_path / 'one')
-
-
-def test_frames_of_many_sizes_are_held_by_what_they_weigh(monkeypatch: pytest.MonkeyPatch) -> None:
-    small, large = (Sample('', np.zeros((n, n, 3), np.uint8), np.zeros((n, n), np.uint8)) for n in (10, 100))
-    monkeypatch.setattr(batches, 'MEMORY_LIMIT', 50_000)
-    cpu = torch.device('cpu')
-    assert len(batches.Frames([small, large], cpu).held) == 2
-    mixed = batches.Frames([small, large, large], cpu)
-    assert not mixed.held and mixed[2][0].shape == (3, 100, 100)
 
 
 def test_full_disk_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
