@@ -31,7 +31,7 @@ def command(json_path: Optional[Path]) -> None:
         stages = [stage for _, stage in r.stages()]
         table.add_row(
             r.name,
-            str(len(stages)),
+            ' + '.join(name or '(last)' for name, _ in r.stages()),
             ' + '.join(str(s.epochs) for s in stages),
             str(r.batch),
             r.optimiser,

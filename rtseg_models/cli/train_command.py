@@ -37,7 +37,14 @@ from .output import console, progress
 @click.argument('recipe', type=click.Choice(list(RECIPES)), metavar='RECIPE')
 @click.option('--root', required=True, type=click.Path(path_type=Path), help='Folder of the dataset.')
 @click.option('--out', required=True, type=click.Path(path_type=Path), help='Folder for checkpoints and the bundle.')
-@click.option('--set', 'settings', multiple=True, metavar='KEY=VALUE', help='Change a field of the recipe; repeatable.')
+@click.option(
+    '--set',
+    'settings',
+    multiple=True,
+    metavar='[STAGE.]KEY=VALUE',
+    help='Change a field of the recipe; repeatable. A plain KEY changes the last stage, and the earlier ones that do '
+    'not set KEY themselves; STAGE.KEY one of the earlier ones.',
+)
 @click.option(
     '--images', 'image_root', type=click.Path(path_type=Path), help='Folder of classified images: SPLIT/CLASS/.'
 )
@@ -85,9 +92,10 @@ def command(
     data, measured = _prepared(chosen, root)
     images = _images(image_root) if image_root else None
     first = world()['rank'] == 0
-    if chosen.street_frames:
+    streets = _streets(chosen)
+    if streets:
         with progress('rendering') as advance:
-            data = replace(data, street=rendered_samples(chosen.street_frames, chosen.seed, advance))
+            data = replace(data, street=rendered_samples(streets, chosen.seed, advance))
     checkpoint = train(
         chosen,
         data,
@@ -120,11 +128,17 @@ def _prepared(recipe: Recipe, root: Path) -> Tuple[Data, Dict[str, Dataset]]:
     if recipe.hold_out:
         learnt, measured['held_out_drive'] = hold_out(learnt, recipe.hold_out)
         total, _ = inspect(learnt)
-    if recipe.street_frames and learnt.class_set != CAMVID:
+    if _streets(recipe) and learnt.class_set != CAMVID:
         raise click.UsageError(
-            f'street_frames is {recipe.street_frames}; rendered frames have the classes of CamVid only'
+            f'street_frames is {_streets(recipe)}; rendered frames have the classes of CamVid only: '
+            '--set street_frames=0 --set street_share=0'
         )
     return Data(learnt, total, val=opened['val']), measured
+
+
+def _streets(recipe: Recipe) -> int:
+    """Rendered frames that the stages need."""
+    return max(stage.street_frames for _, stage in recipe.stages())
 
 
 def _write_results(recipe: Recipe, checkpoint: Path, measured: Dict[str, Dataset], out: Path) -> None:

@@ -98,7 +98,7 @@ def train(
         if not checkpoint.exists() or read_checkpoint(checkpoint)['epoch'] < stage.epochs:
             if sources is None or sources.data is not learnt_by(stage):
                 sources = Sources.of(learnt_by(stage), stage)
-            _train_stage(stage, sources, checkpoint, begin, log, callbacks)
+            _train_stage(name, stage, sources, checkpoint, begin, log, callbacks)
         begin = Origin(checkpoint, handover)
     return out / 'last.pt'
 
@@ -125,6 +125,7 @@ class Sources(NamedTuple):
 
 
 def _train_stage(
+    name: str,
     recipe: Recipe,
     sources: Sources,
     checkpoint: Path,
@@ -155,6 +156,7 @@ def _train_stage(
     else:
         weights = class_weights(sources.data.counts, recipe.class_weight_c)
         module = SegmentationModule(network.train(), recipe, classes, weights, batches, told)
+    module.stage = name
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     ending = EndsAfterEpoch(checkpoint, log)
     trainer = _trainer(recipe, checkpoint.parent, [EpochEnd(checkpoint, sources.val, log), ending, *callbacks])

@@ -69,6 +69,12 @@ class TrainingModule(lightning.LightningModule):
         self.losses: List[float] = []  # in this epoch, checked
         self.unchecked: List[Tuple[int, float, Tensor]] = []  # step, rate and loss of the latest passes
         self.layout = torch.contiguous_format
+        self.stage = ''  # the stage's name; none of the last
+
+    @property
+    def rate_key(self) -> str:
+        """What ``--set`` calls the learning rate of this stage."""
+        return f'{self.stage}.lr' if self.stage else 'lr'
 
     def loss(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one forward pass."""
@@ -129,7 +135,7 @@ class TrainingModule(lightning.LightningModule):
             if not math.isfinite(value):
                 raise NonFiniteLoss(
                     f'loss {value} at step {step} (epoch {self.current_epoch + 1}), learning rate {lr:.2e}; '
-                    'the checkpoint of the last finished epoch is kept: lower lr, then --resume'
+                    f'the checkpoint of the last finished epoch is kept: lower {self.rate_key}, then --resume'
                 )
         self.losses += values
         if self.logger is not None:

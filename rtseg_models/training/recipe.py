@@ -105,18 +105,33 @@ class Recipe:
 def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """The recipe with ``key=value`` pairs applied, values as JSON; UsageError lists the fields or names the type.
 
-    A setting reaches earlier stages too, except where a stage sets the field itself.
+    A plain key changes the last stage, and those before it that do not set the field themselves; ``stage.key`` an
+    earlier stage alone.
     """
     known = {f.name for f in dataclasses.fields(Recipe)} - {'name', 'before', 'source'}
-    changes: Dict[str, Any] = {}
+    before = {stage.name: stage for stage in recipe.before}
+    last: Dict[str, Any] = {}
+    earlier: Dict[str, Dict[str, Any]] = {name: {} for name in before}
     for setting in settings:
-        key, equals, text = setting.partition('=')
-        if key not in known or not equals:
-            raise UsageError(f'--set {setting!r}: expected KEY=VALUE with a key among {", ".join(sorted(known))}')
-        changes[key] = _parsed(setting, text, getattr(recipe, key))
-    changed = dataclasses.replace(recipe, **changes)
+        target, equals, text = setting.partition('=')
+        name, _, key = target.rpartition('.')
+        allowed = known - SHARED if name else known
+        if name and name not in before:
+            stages = ', '.join(before) or 'none'
+            raise UsageError(f'--set {setting!r}: {name!r} is no stage before the last; known: {stages}')
+        if key not in allowed or not equals:
+            expected = 'STAGE.KEY=VALUE' if name else 'KEY=VALUE'
+            raise UsageError(f'--set {setting!r}: expected {expected} with a key among {", ".join(sorted(allowed))}')
+        present = before[name].changes.get(key, getattr(recipe, key)) if name else getattr(recipe, key)
+        (earlier[name] if name else last)[key] = _parsed(setting, text, present)
+    parts = tuple(dataclasses.replace(s, changes={**s.changes, **earlier[s.name]}) for s in recipe.before)
+    changed = dataclasses.replace(recipe, before=parts, **last)
     changed.stages()  # each is checked
     return changed
+
+
+SHARED = {'dataset', 'splits', 'hold_out'}
+"""What all stages that learn from labelled images learn from."""
 
 
 def _parsed(setting: str, text: str, present: Any) -> Any:

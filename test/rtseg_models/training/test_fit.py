@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +34,7 @@ from rtseg_models.training.epochs import AtomicCheckpoints
 from rtseg_models.training.fit import Data, train
 from rtseg_models.training.module import NonFiniteLoss
 from rtseg_models.training.provenance import commit
-from rtseg_models.training.recipe import Stage
+from rtseg_models.training.recipe import Stage, with_settings
 
 ONE = replace(TINY, epochs=1, batch=4, precision='fp32')
 
@@ -196,6 +197,14 @@ def test_wrecked_weights_do_not_replace_the_checkpoint(data: Data, tmp_path: Pat
     with pytest.raises(NonFiniteLoss, match=r'weights left the numbers in epoch 2, learning rate .*lower lr'):
         train(twice, data, tmp_path, callbacks=[LastStepWrecksTheWeights()])
     assert read_checkpoint(tmp_path / 'last.pt')['epoch'] == 1
+    staged = replace(ONE, before=(Stage('small', {'epochs': 2}, 'weights'),))
+    with pytest.raises(NonFiniteLoss, match=r'lower small\.lr, then --resume'):
+        train(staged, data, tmp_path / 'staged', callbacks=[LastStepWrecksTheWeights()])
+    with pytest.raises(NonFiniteLoss, match=r'lower small\.lr, then --resume'):
+        train(with_settings(staged, ['small.lr=1e35']), data, tmp_path / 'staged', resume=True)
+    lower = with_settings(staged, ['small.lr=1e-3'])
+    assert read_checkpoint(train(lower, data, tmp_path / 'staged', resume=True))['epoch'] == 1
+    assert json.loads(read_checkpoint(tmp_path / 'staged' / 'small' / 'last.pt')['recipe'])['lr'] == 1e-3
     assert read_checkpoint(train(twice, data, tmp_path, resume=True))['epoch'] == 2
 
 
@@ -292,6 +301,22 @@ def test_a_wrong_setting_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / 'out' / 'bundle').mkdir(parents=True)
     result = CliRunner().invoke(command, arguments[:-2])
     assert isinstance(result.exception, RtsegError) and 'bundle is not of this run' in str(result.exception)
+
+
+def test_rendered_frames_beside_other_classes_are_refused_with_the_way_out(root: Path, tmp_path: Path) -> None:
+    yard = shutil.copytree(root, tmp_path / 'yard')
+    classes = [{'name': f'c{i}', 'colour': [i, 0, 0]} for i in range(len(CAMVID))]
+    (yard / 'classes.json').write_text(json.dumps({'classes': classes, 'ignore_id': 11}))
+    out = tmp_path / 'out'
+    arguments = ['fast_scnn-camvid', '--root', str(yard), '--out', str(out), '--set', 'dataset=folder']
+    said = ' '.join(CliRunner().invoke(command, arguments).output.split())
+    way = ['--set', 'street_frames=0', '--set', 'street_share=0']
+    assert 'rendered frames have the classes of CamVid only: ' + ' '.join(way) in said
+    size = ','.join(map(str, SIZE))
+    settings = ['epochs=1', 'batch=4', f'crop=[{size}]', f'input_size=[{size}]', 'validate_every=0']
+    done = CliRunner().invoke(command, arguments + way + [a for s in settings for a in ('--set', s)])
+    assert done.exit_code == 0, done.output
+    assert json.loads((out / 'bundle' / 'card.json').read_text())['classes'][0]['name'] == 'c0'
 
 
 def test_the_command_leaves_all_results(root: Path, tmp_path: Path) -> None:

@@ -111,6 +111,26 @@ def test_settings_take_json_words_and_lists() -> None:
     assert isinstance(recipe.lr, float) and recipe.scales == (1, 2) and recipe.splits == ('train', 'val')
 
 
+def test_settings_of_a_stage() -> None:
+    recipe = with_settings(
+        RECIPES['dabnet-camvid-cpu'],
+        ['small.lr=2e-4', 'larger.street_frames=5', 'noise=1', 'lr=1', 'larger.street_share=0.25'],
+    )
+    stages = dict(recipe.stages())
+    assert [(name, stage.lr) for name, stage in stages.items()] == [('small', 2e-4), ('larger', 6e-4), ('', 1.0)]
+    assert [stage.noise for stage in stages.values()] == [1.0] * 3  # no stage sets it
+    assert [stage.street_frames for stage in stages.values()] == [0, 5, 0]
+    for setting, why in (
+        ('smal.lr=1', "'smal' is no stage before the last; known: small, larger"),
+        ('small.epoch=1', 'expected STAGE.KEY=VALUE with a key among'),
+        ('small.splits=["val"]', 'expected STAGE.KEY=VALUE with a key among'),
+        ('small.lr=x', 'small.lr is a float'),
+        ('small.lr=0', 'stage small: lr is 0.0; a number above 0'),
+    ):
+        with pytest.raises(UsageError, match=re.escape(why)):
+            with_settings(RECIPES['dabnet-camvid-cpu'], [setting])
+
+
 def test_rates() -> None:
     poly = replace(PLAIN, lr=1.0, power=0.5, epochs=10)
     assert learning_rate(poly, 75, 10, []) == pytest.approx(0.5)
