@@ -105,5 +105,5 @@ def check_weights(module: TrainingModule) -> None:
     if not torch.stack([t.float().square().sum() for t in tensors]).sum().isfinite():
         raise NonFiniteLoss(
             f'the weights left the numbers in epoch {module.current_epoch + 1}, learning rate {module.lr:.2e}; the '
-            f'checkpoint of the epoch before is kept: lower {module.rate_key}, then --resume'
+            f'checkpoint of the epoch before is kept: lower {module.key("lr")}, then --resume'
         )

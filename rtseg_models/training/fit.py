@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import logging
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, List, NamedTuple, Optional, Sequence, Union
+from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Union
 
 import lightning
 import numpy as np
@@ -33,6 +34,10 @@ from .recipe import Recipe
 from .termination import EndsAfterEpoch
 
 PRECISIONS = {'fp32': '32-true', 'bf16': 'bf16-mixed', 'fp16': '16-mixed'}
+
+
+class OutOfMemory(RtsegError):
+    """A step of the training does not fit the memory of its device; the last checkpoint is kept."""
 
 
 @dataclass(frozen=True)
@@ -163,18 +168,34 @@ def _train_stage(
     resumed = checkpoint if checkpoint.exists() else None
     if resumed is not None:
         log(f'resumed after epoch {read_checkpoint(resumed)["epoch"]}')
-    with warnings.catch_warnings(), ending:
+    with warnings.catch_warnings(), ending, _in_a_sentence(module):
         # Lightning advises worker processes and a logging interval; neither fits samples that are held in memory.
         warnings.filterwarnings('ignore', module='lightning')
-        try:
-            trainer.fit(module, train_dataloaders=batches, ckpt_path=resumed)
-        except ValueError as error:
-            if 'more than 1 value per channel' not in str(error):
-                raise
-            raise ConfigurationError(
-                f'{recipe.network} pools to a single pixel, whose batch norm needs two images or more in a forward '
-                f'pass; batch {recipe.batch} over {place["size"]} processes x {recipe.accumulate} passes gives one'
-            ) from error
+        trainer.fit(module, train_dataloaders=batches, ckpt_path=resumed)
+
+
+@contextmanager
+def _in_a_sentence(module: TrainingModule) -> Iterator[None]:
+    """Say what PyTorch raises where a step does not fit the machine or the network."""
+    recipe, key = module.recipe, module.key
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        short = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
+        if not short and "can't allocate memory" not in str(error):  # what a CPU's allocator says
+            raise
+        raise OutOfMemory(
+            f'memory ran out in a step of {recipe.batch} crops of {recipe.crop[0]}x{recipe.crop[1]} in '
+            f'{recipe.accumulate} passes: raise {key("accumulate")}, then --resume, or begin anew with a lower '
+            f'{key("batch")} or {key("crop")} ({str(error).splitlines()[0] if str(error) else type(error).__name__})'
+        ) from error
+    except ValueError as error:
+        if 'more than 1 value per channel' not in str(error):
+            raise
+        raise ConfigurationError(
+            f'{recipe.network} pools to a single pixel, whose batch norm needs two images or more in a forward pass; '
+            f'batch {recipe.batch} over {world()["size"]} processes x {recipe.accumulate} passes gives one'
+        ) from error
 
 
 def _trainer(recipe: Recipe, folder: Path, callbacks: Sequence[lightning.Callback]) -> lightning.Trainer:

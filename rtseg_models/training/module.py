@@ -71,10 +71,9 @@ class TrainingModule(lightning.LightningModule):
         self.layout = torch.contiguous_format
         self.stage = ''  # the stage's name; none of the last
 
-    @property
-    def rate_key(self) -> str:
-        """What ``--set`` calls the learning rate of this stage."""
-        return f'{self.stage}.lr' if self.stage else 'lr'
+    def key(self, field: str) -> str:
+        """What ``--set`` calls a field of this stage."""
+        return f'{self.stage}.{field}' if self.stage else field
 
     def loss(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one forward pass."""
@@ -135,7 +134,7 @@ class TrainingModule(lightning.LightningModule):
             if not math.isfinite(value):
                 raise NonFiniteLoss(
                     f'loss {value} at step {step} (epoch {self.current_epoch + 1}), learning rate {lr:.2e}; '
-                    f'the checkpoint of the last finished epoch is kept: lower {self.rate_key}, then --resume'
+                    f'the checkpoint of the last finished epoch is kept: lower {self.key("lr")}, then --resume'
                 )
         self.losses += values
         if self.logger is not None:

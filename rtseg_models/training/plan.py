@@ -65,5 +65,5 @@ def check_same_run(recipe: Recipe, checkpoint: Path, classes: ClassSet) -> None:
         raise ConfigurationError(f'{checkpoint} belongs to other classes: they were {was}; they are {given}')
 
 
-RESUMABLE = ('lr', 'validate_every', 'source')
+RESUMABLE = ('lr', 'accumulate', 'validate_every', 'source')
 """Fields that may change between a run and its resumption."""

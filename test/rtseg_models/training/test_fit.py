@@ -31,7 +31,7 @@ from rtseg_models.labels import CAMVID
 from rtseg_models.networks import build_network
 from rtseg_models.training.checkpoint import read_checkpoint
 from rtseg_models.training.epochs import AtomicCheckpoints
-from rtseg_models.training.fit import Data, train
+from rtseg_models.training.fit import Data, OutOfMemory, train
 from rtseg_models.training.module import NonFiniteLoss
 from rtseg_models.training.provenance import commit
 from rtseg_models.training.recipe import Stage, with_settings
@@ -206,6 +206,36 @@ def test_wrecked_weights_do_not_replace_the_checkpoint(data: Data, tmp_path: Pat
     assert read_checkpoint(train(lower, data, tmp_path / 'staged', resume=True))['epoch'] == 1
     assert json.loads(read_checkpoint(tmp_path / 'staged' / 'small' / 'last.pt')['recipe'])['lr'] == 1e-3
     assert read_checkpoint(train(twice, data, tmp_path, resume=True))['epoch'] == 2
+
+
+class MemoryRunsOut(lightning.Callback):
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def on_train_batch_start(self, trainer: Any, *args: Any) -> None:
+        if trainer.current_epoch == 1:
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        torch.cuda.OutOfMemoryError('CUDA out of memory.\nMore of it'),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+    ids=['gpu', 'host', 'allocator'],
+)
+def test_a_step_that_does_not_fit_the_memory_is_told_and_can_be_spread(
+    error: BaseException, data: Data, tmp_path: Path
+) -> None:
+    twice = replace(ONE, epochs=2)
+    with pytest.raises(OutOfMemory, match=r'in a step of 4 crops of 64x96 in 1 passes: raise accumulate, then --res'):
+        train(twice, data, tmp_path, callbacks=[MemoryRunsOut(error)])
+    last = read_checkpoint(train(replace(twice, accumulate=2), data, tmp_path, resume=True))
+    assert last['epoch'] == 2 and json.loads(last['recipe'])['accumulate'] == 2
+    with pytest.raises(RuntimeError, match='another'):
+        train(twice, data, tmp_path / 'other', callbacks=[MemoryRunsOut(RuntimeError('another'))])
 
 
 def test_plans_that_do_not_fit_are_refused_before_anything_is_trained(data: Data, tmp_path: Path) -> None:
