@@ -103,7 +103,8 @@ def train(
         if not checkpoint.exists() or read_checkpoint(checkpoint)['epoch'] < stage.epochs:
             if sources is None or sources.data is not learnt_by(stage):
                 sources = Sources.of(learnt_by(stage), stage)
-            _train_stage(name, stage, sources, checkpoint, begin, log, callbacks)
+            first = None if checkpoint.exists() else begin  # a checkpoint holds the weights and their lineage
+            _train_stage(name, stage, sources, checkpoint, first, log, callbacks)
         begin = Origin(checkpoint, handover)
     return out / 'last.pt'
 

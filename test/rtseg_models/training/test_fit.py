@@ -86,7 +86,8 @@ def test_what_earlier_runs_learnt_from_is_remembered(data: Data, tmp_path: Path)
     assert kept['trained_on'] == ['train', 'val'] and kept['lineage'] == []
     same = read_checkpoint(train(replace(ONE, hold_out='0001TP'), data, tmp_path / 'same', start_from=everything))
     assert same['trained_on'] == ['train', 'val']
-    again = read_checkpoint(train(held_out, data, out, resume=True))
+    everything.rename(tmp_path / 'elsewhere.pt')  # all that was taken over stands in the run's own checkpoint
+    again = read_checkpoint(train(held_out, data, out, start_from=everything, resume=True))
     assert (first['epoch'], again['epoch']) == (1, 2)
     assert all(again[fact] == first[fact] for fact in ('lineage', 'trained_on', 'torch', 'git_commit'))
 
