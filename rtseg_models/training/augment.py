@@ -3,7 +3,8 @@
 """Random views of labelled images on the training device: one affine warp, then colour, blur and noise.
 
 The numbers are drawn on the host from a generator that the caller derives from seed, epoch, step and place in the
-batch, so a view is the same on any device and in any number of processes; kornia only applies them.
+batch, so a view is the same on any device and in any number of processes; kornia only applies them. The noise alone is
+drawn on the device, from a seed among these numbers: the same on one device, another on another kind of device.
 """
 
 from __future__ import annotations
