@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Uni
 import lightning
 import numpy as np
 import torch
+from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from ..datasets.sample import Dataset, Sample
@@ -203,6 +205,8 @@ def _trainer(recipe: Recipe, folder: Path, callbacks: Sequence[lightning.Callbac
     place, gpu = world(), torch.cuda.is_available()
     for part in ('lightning.pytorch', 'lightning.fabric'):  # their lines on devices and versions say nothing new
         logging.getLogger(part).setLevel(logging.WARNING)
+    # Without torchrun there is one process: Lightning is not to look for more of them among srun's variables.
+    surroundings = [] if 'RANK' in os.environ else [LightningEnvironment()]
     # TF32 would round fp32 to 10 bits: of ERFNet's gradient at the beginning, a cosine of 0.74 would be left.
     torch.backends.cudnn.allow_tf32 = recipe.precision != 'fp32'
     trainer = lightning.Trainer(
@@ -215,7 +219,7 @@ def _trainer(recipe: Recipe, folder: Path, callbacks: Sequence[lightning.Callbac
         max_epochs=recipe.epochs,
         accumulate_grad_batches=recipe.accumulate,
         callbacks=list(callbacks),
-        plugins=[AtomicCheckpoints()],
+        plugins=[AtomicCheckpoints(), *surroundings],
         logger=TensorBoardLogger(folder, name='tensorboard', version=''),
         enable_checkpointing=True,
         enable_model_summary=False,

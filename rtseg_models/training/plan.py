@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Callable, Sequence, Tuple
+from typing import Callable, Sequence, Set, Tuple
 
 import torch
 
@@ -28,8 +28,27 @@ def check_plan(stages: Sequence[Tuple[str, Recipe]], handovers: Sequence[str]) -
             raise ConfigurationError(
                 f'pruning keeps all but the width: {before.network} {wide} cannot become {after.network} {thin}'
             )
-    if training_device().type == 'cpu' and any(stage.precision == 'fp16' for _, stage in stages):
-        raise ConfigurationError('precision fp16 needs a GPU; on a CPU choose bf16 or fp32')
+    _check_machine({stage.precision for _, stage in stages})
+
+
+def _check_machine(precisions: Set[str]) -> None:
+    device, processes = training_device(), world()['local_size']
+    if device.type == 'cpu':
+        if 'fp16' in precisions:
+            raise ConfigurationError('precision fp16 needs a GPU; on a CPU choose bf16 or fp32')
+        return
+    gpus = torch.cuda.device_count()
+    if processes > gpus:
+        raise ConfigurationError(f'{processes} processes on this machine, which has {gpus} GPUs; each needs its own')
+    capability = torch.cuda.get_device_capability(device)
+    if 'bf16' in precisions and torch.version.hip is None and capability[0] < BF16_SINCE:
+        raise ConfigurationError(
+            f'{torch.cuda.get_device_name(device)} does not compute in bf16, which NVIDIA GPUs do since Ampere; '
+            'choose precision=fp16 or fp32'
+        )
+
+
+BF16_SINCE = 8  # CUDA's compute capability
 
 
 def check_networks(recipe: Recipe) -> None:

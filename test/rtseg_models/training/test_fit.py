@@ -13,7 +13,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, List
+from typing import Any, List, Tuple
 
 import lightning
 import pytest
@@ -33,6 +33,7 @@ from rtseg_models.training.checkpoint import read_checkpoint
 from rtseg_models.training.epochs import AtomicCheckpoints
 from rtseg_models.training.fit import Data, OutOfMemory, train
 from rtseg_models.training.module import NonFiniteLoss
+from rtseg_models.training.plan import check_plan
 from rtseg_models.training.provenance import commit
 from rtseg_models.training.recipe import Stage, with_settings
 
@@ -149,6 +150,39 @@ def test_a_run_does_not_go_on_with_other_classes(data: Data, tmp_path: Path) -> 
             train(twice, other, tmp_path, resume=True)
         assert ', '.join(names) in str(refused.value) and ', '.join(other.train.class_set.names) in str(refused.value)
     assert read_checkpoint(tmp_path / 'last.pt')['epoch'] == 1
+
+
+def pretend_gpus(monkeypatch: pytest.MonkeyPatch, count: int, capability: Tuple[int, int]) -> None:
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: count)
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device=None: capability)
+    monkeypatch.setattr(torch.cuda, 'get_device_name', lambda device=None: 'Pretended GPU')
+
+
+def test_more_processes_than_gpus_are_refused(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_gpus(monkeypatch, 2, (9, 0))
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '3')
+    for rank in range(3):  # in each of them, so that none waits for the others
+        monkeypatch.setenv('LOCAL_RANK', str(rank))
+        with pytest.raises(ConfigurationError, match='3 processes on this machine, which has 2 GPUs'):
+            train(ONE, data, tmp_path)
+
+
+def test_bf16_before_ampere_is_refused_with_what_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_gpus(monkeypatch, 1, (7, 5))
+    for precision in ('fp16', 'fp32'):
+        check_plan([('', replace(ONE, precision=precision))], [''])
+    with pytest.raises(ConfigurationError, match=r'Pretended GPU does not compute in bf16.*choose precision=fp16'):
+        check_plan([('first', replace(ONE, precision='bf16')), ('', ONE)], ['weights', ''])
+    pretend_gpus(monkeypatch, 1, (8, 0))
+    check_plan([('', replace(ONE, precision='bf16'))], [''])
+
+
+def test_a_single_process_below_srun_trains(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning refuses SLURM's task counts that are not its own processes."""
+    for name, value in {'NTASKS': '4', 'PROCID': '0', 'LOCALID': '0', 'NODEID': '0', 'JOB_NAME': 'train'}.items():
+        monkeypatch.setenv(f'SLURM_{name}', value)
+    assert read_checkpoint(train(ONE, data, tmp_path))['epoch'] == 1
 
 
 def test_a_batch_that_cannot_be_spread(data: Data, tmp_path: Path) -> None:
