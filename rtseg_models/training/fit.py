@@ -70,9 +70,10 @@ def train(
 
     A pre-training learns from ``images``, or ``pretrained`` (see ``load_pretrained``) takes its place;
     ConfigurationError where there is neither. ``start_from`` is a checkpoint whose averaged weights the first stage
-    begins with. ``resume`` goes on after the last finished epoch; without it, RtsegError where the folder holds a
-    checkpoint. NonFiniteLoss keeps the last checkpoint; SIGTERM to any process ends all of them after the epoch, with
-    exit status 143. One process logs. The processes of several machines need ``out`` to be one folder that they share.
+    begins with, not beside ``pretrained``. ``resume`` goes on after the last finished epoch; without it, RtsegError
+    where the folder holds a checkpoint. NonFiniteLoss and OutOfMemory keep the last checkpoint; SIGTERM to any process
+    ends all of them after the epoch, with exit status 143. One process logs. The processes of several machines need
+    ``out`` to be one folder that they share.
     """
     log = log if world()['rank'] == 0 else _silent
     stages = recipe.stages()

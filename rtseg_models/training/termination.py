@@ -42,7 +42,7 @@ class EndsAfterEpoch(Checkpoint):
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         if self.main:
-            signal.signal(signal.SIGTERM, self.before)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if self.before is None else self.before)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         if self.ended:  # told when Lightning's progress bar is gone
             self.log_line(f'ended by SIGTERM; go on from {self.checkpoint} with --resume')

@@ -55,6 +55,9 @@ PLAIN = replace(
 )
 """The same without any random change."""
 
+ONE = replace(TINY, epochs=1, batch=4, precision='fp32')
+"""A single step."""
+
 
 def write_street(root: Path, train: int = 8, val: int = 2) -> Path:
     """``train`` and ``val`` rendered scenes below ``root``."""

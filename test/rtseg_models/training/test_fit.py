@@ -1,31 +1,26 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs in one process: stages, refusals, non-finite loss, full disk, checkpoints read back."""
+"""Runs in one process: stages, signals, non-finite loss, full disk and memory, checkpoints read back."""
 
 from __future__ import annotations
 
 import json
 import os
 import resource
-import shutil
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, List, Tuple
+from typing import Any, List
 
 import lightning
 import pytest
 import torch
-from click.testing import CliRunner
 from interruptions import SecondEpochFails
-from rendered import SIZE, TINY, write_street
+from rendered import ONE, SIZE, TINY
 
-from rtseg_models.cli.train_command import command
-from rtseg_models.datasets import open_checked
-from rtseg_models.datasets.sample import Sample
-from rtseg_models.errors import BundleError, ConfigurationError, NotFound, RtsegError
+from rtseg_models.errors import BundleError, NotFound, RtsegError
 from rtseg_models.export.checkpoint import bundle_from_checkpoint
 from rtseg_models.labels import CAMVID
 from rtseg_models.networks import build_network
@@ -33,22 +28,8 @@ from rtseg_models.training.checkpoint import read_checkpoint
 from rtseg_models.training.epochs import AtomicCheckpoints
 from rtseg_models.training.fit import Data, OutOfMemory, train
 from rtseg_models.training.module import NonFiniteLoss
-from rtseg_models.training.plan import check_plan
 from rtseg_models.training.provenance import commit
 from rtseg_models.training.recipe import Stage, with_settings
-
-ONE = replace(TINY, epochs=1, batch=4, precision='fp32')
-
-
-@pytest.fixture(scope='module')
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_street(tmp_path_factory.mktemp('street'), train=4)
-
-
-@pytest.fixture(scope='module')
-def data(root: Path) -> Data:
-    opened, counts = open_checked('camvid', root, ['train', 'val'])
-    return Data(opened['train'], counts['train'], val=opened['val'])
 
 
 def test_encoder_first_then_the_whole(data: Data, tmp_path: Path) -> None:
@@ -109,85 +90,6 @@ def test_the_commit_is_this_projects_or_none(tmp_path: Path, monkeypatch: pytest
     assert commit(tmp_path / 'theirs.py') == ''
     monkeypatch.setenv('PATH', '')
     assert commit(tmp_path / 'ours.py') == ''
-
-
-def test_refuses_a_folder_in_use_and_other_settings(data: Data, tmp_path: Path) -> None:
-    train(ONE, data, tmp_path)
-    before = (tmp_path / 'last.pt').read_bytes()
-    with pytest.raises(RtsegError, match=r'last\.pt exists already; resume the run or choose another folder'):
-        train(ONE, data, tmp_path)
-    for other in (replace(ONE, batch=2, epochs=2), replace(ONE, batch=2)):
-        with pytest.raises(ConfigurationError, match='batch was 4, is 2'):
-            train(other, data, tmp_path, resume=True)
-    assert (tmp_path / 'last.pt').read_bytes() == before
-
-
-class Renamed:
-    """A dataset under other class names or with another ignore id."""
-
-    def __init__(self, data: Any, **changes: Any) -> None:
-        self.data, self.class_set = data, replace(data.class_set, **changes)
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self.data[index]
-
-
-def test_a_run_does_not_go_on_with_other_classes(data: Data, tmp_path: Path) -> None:
-    twice = replace(ONE, epochs=2)
-    with pytest.raises(KeyError, match='interrupted'):
-        train(twice, data, tmp_path, callbacks=[SecondEpochFails()])
-    names = CAMVID.names
-    for changes in (
-        {'names': (names[1], names[0], *names[2:])},
-        {'names': (*names, 'more'), 'colours': (*CAMVID.colours, (1, 2, 3)), 'ignore_id': 12},
-        {'ignore_id': 255},
-    ):
-        other = replace(data, train=Renamed(data.train, **changes))
-        with pytest.raises(ConfigurationError, match=r'other classes: they were .*ignored: 11.*; they are') as refused:
-            train(twice, other, tmp_path, resume=True)
-        assert ', '.join(names) in str(refused.value) and ', '.join(other.train.class_set.names) in str(refused.value)
-    assert read_checkpoint(tmp_path / 'last.pt')['epoch'] == 1
-
-
-def pretend_gpus(monkeypatch: pytest.MonkeyPatch, count: int, capability: Tuple[int, int]) -> None:
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: count)
-    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device=None: capability)
-    monkeypatch.setattr(torch.cuda, 'get_device_name', lambda device=None: 'Pretended GPU')
-
-
-def test_more_processes_than_gpus_are_refused(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend_gpus(monkeypatch, 2, (9, 0))
-    monkeypatch.setenv('LOCAL_WORLD_SIZE', '3')
-    for rank in range(3):  # in each of them, so that none waits for the others
-        monkeypatch.setenv('LOCAL_RANK', str(rank))
-        with pytest.raises(ConfigurationError, match='3 processes on this machine, which has 2 GPUs'):
-            train(ONE, data, tmp_path)
-
-
-def test_bf16_before_ampere_is_refused_with_what_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend_gpus(monkeypatch, 1, (7, 5))
-    for precision in ('fp16', 'fp32'):
-        check_plan([('', replace(ONE, precision=precision))], [''])
-    with pytest.raises(ConfigurationError, match=r'Pretended GPU does not compute in bf16.*choose precision=fp16'):
-        check_plan([('first', replace(ONE, precision='bf16')), ('', ONE)], ['weights', ''])
-    pretend_gpus(monkeypatch, 1, (8, 0))
-    check_plan([('', replace(ONE, precision='bf16'))], [''])
-
-
-def test_a_single_process_below_srun_trains(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lightning refuses SLURM's task counts that are not its own processes."""
-    for name, value in {'NTASKS': '4', 'PROCID': '0', 'LOCALID': '0', 'NODEID': '0', 'JOB_NAME': 'train'}.items():
-        monkeypatch.setenv(f'SLURM_{name}', value)
-    assert read_checkpoint(train(ONE, data, tmp_path))['epoch'] == 1
-
-
-def test_a_batch_that_cannot_be_spread(data: Data, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match='choose a multiple of 3'):
-        train(replace(ONE, accumulate=3), data, tmp_path)
 
 
 def test_non_finite_loss_tells_step_and_rate_and_keeps_the_checkpoint(data: Data, tmp_path: Path) -> None:
@@ -273,20 +175,6 @@ def test_a_step_that_does_not_fit_the_memory_is_told_and_can_be_spread(
         train(twice, data, tmp_path / 'other', callbacks=[MemoryRunsOut(RuntimeError('another'))])
 
 
-def test_plans_that_do_not_fit_are_refused_before_anything_is_trained(data: Data, tmp_path: Path) -> None:
-    wide = Stage('wide', {'network_args': {'width': 0.5}}, 'prune')
-    pruned = replace(ONE, network='contextnet', network_args={'width': 0.25, 'context_scale': 2}, before=(wide,))
-    with pytest.raises(ConfigurationError, match='pruning keeps all but the width'):
-        train(pruned, data, tmp_path / 'pruned')
-    with pytest.raises(ConfigurationError, match='fp16 needs a GPU'):
-        train(replace(ONE, precision='fp16'), data, tmp_path / 'fp16')
-    with pytest.raises(NotFound, match='no such checkpoint'):
-        train(ONE, data, tmp_path / 'start', start_from=tmp_path / 'none.pt')
-    assert not list(tmp_path.iterdir())
-    with pytest.raises(ConfigurationError, match='two images or more in a forward pass'):
-        train(replace(ONE, network='fast_scnn', batch=1), data, tmp_path / 'one')
-
-
 def test_full_disk_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / 'last.pt'
     AtomicCheckpoints().save_checkpoint({'epoch': 1}, path)
@@ -332,82 +220,3 @@ def test_a_checkpoint_of_the_first_layout_becomes_a_bundle(tmp_path: Path) -> No
     assert bundle.card.class_names == CAMVID.names
     assert (bundle.card.mean, bundle.card.std, bundle.card.input_size) == (ONE.mean, ONE.std, SIZE)
     assert bundle.card.origin['trained_on'] == ['train'] and bundle.card.origin['epochs'] == 3
-
-
-def test_the_command_lists_every_fault_and_writes_nothing(tmp_path: Path) -> None:
-    root = write_street(tmp_path / 'street', train=3, val=1)
-    (root / 'trainannot' / 'train_0.png').unlink()
-    png = root / 'train' / 'train_1.png'
-    png.write_bytes(png.read_bytes()[:-400])
-    (root / 'val' / 'val_0.png').unlink()
-    result = CliRunner().invoke(
-        command, ['fast_scnn-camvid-only', '--root', str(root), '--out', str(tmp_path / 'out')], catch_exceptions=True
-    )
-    message = str(result.exception)
-    assert isinstance(result.exception, BundleError)
-    assert 'train_0.png: no label image' in message and 'truncated PNG' in message and 'no images in it' in message
-    assert not (tmp_path / 'out').exists()
-
-
-def test_a_wrong_setting_is_a_usage_error(tmp_path: Path) -> None:
-    arguments = ['fast_scnn-camvid', '--root', str(tmp_path), '--out', str(tmp_path / 'out'), '--set', 'epoch=3']
-    result = CliRunner().invoke(command, arguments)
-    assert result.exit_code == 2 and 'epochs' in result.output
-    for setting, known in (('dataset=camvit', 'cityscapes_coarse'), ('network=fast_scn', 'fast_scnn')):
-        result = CliRunner().invoke(command, [*arguments[:-1], setting])
-        assert result.exit_code == 2 and known in result.output
-    for setting, why in (
-        ('network_args={"foo":1}', "unexpected keyword argument 'foo'"),
-        ('network_args={"dropout":2}', 'dropout'),
-        ('input_size=[64,4160]', '32 to 4096'),
-    ):
-        result = CliRunner().invoke(command, [*arguments[:-1], setting])
-        assert result.exit_code == 2 and why in result.output, result.output
-    (tmp_path / 'out' / 'bundle').mkdir(parents=True)
-    result = CliRunner().invoke(command, arguments[:-2])
-    assert isinstance(result.exception, RtsegError) and 'bundle is not of this run' in str(result.exception)
-
-
-def test_rendered_frames_beside_other_classes_are_refused_with_the_way_out(root: Path, tmp_path: Path) -> None:
-    yard = shutil.copytree(root, tmp_path / 'yard')
-    classes = [{'name': f'c{i}', 'colour': [i, 0, 0]} for i in range(len(CAMVID))]
-    (yard / 'classes.json').write_text(json.dumps({'classes': classes, 'ignore_id': 11}))
-    out = tmp_path / 'out'
-    arguments = ['fast_scnn-camvid', '--root', str(yard), '--out', str(out), '--set', 'dataset=folder']
-    said = ' '.join(CliRunner().invoke(command, arguments).output.split())
-    way = ['--set', 'street_frames=0', '--set', 'street_share=0']
-    assert 'rendered frames have the classes of CamVid only: ' + ' '.join(way) in said
-    size = ','.join(map(str, SIZE))
-    settings = ['epochs=1', 'batch=4', f'crop=[{size}]', f'input_size=[{size}]', 'validate_every=0']
-    done = CliRunner().invoke(command, arguments + way + [a for s in settings for a in ('--set', s)])
-    assert done.exit_code == 0, done.output
-    assert json.loads((out / 'bundle' / 'card.json').read_text())['classes'][0]['name'] == 'c0'
-
-
-def test_the_command_leaves_all_results(root: Path, tmp_path: Path) -> None:
-    size = ','.join(map(str, SIZE))
-    settings = ['epochs=2', 'batch=4', f'crop=[{size}]', f'input_size=[{size}]', 'hold_out=train_1', 'validate_every=1']
-    arguments = ['fast_scnn-camvid-only', '--root', str(root), '--out', str(tmp_path / 'out')]
-    result = CliRunner().invoke(command, arguments + [a for s in settings for a in ('--set', s)])
-    assert result.exit_code == 0, result.output
-    out = tmp_path / 'out'
-    facts = json.loads((out / 'configuration.json').read_text())
-    assert facts['recipe']['epochs'] == 2 and facts['samples'] == 3 and facts['class_set'] == 'camvid'
-    assert (out / 'curves.png').read_bytes().startswith(b'\x89PNG')
-    rows = (out / 'classes.csv').read_text().splitlines()
-    assert rows[0] == 'class,val,held_out_drive' and len(rows) == 13
-    card = json.loads((out / 'bundle' / 'card.json').read_text())
-    assert set(card['miou']) == {'val', 'held_out_drive'}
-    assert list((out / 'tensorboard').glob('events*'))
-
-
-def test_a_split_that_was_learnt_from_is_not_measured(root: Path, tmp_path: Path) -> None:
-    size = ','.join(map(str, SIZE))
-    settings = ['epochs=1', 'batch=4', f'crop=[{size}]', f'input_size=[{size}]', 'splits=["train","val"]']
-    arguments = ['fast_scnn-camvid-only', '--root', str(root), '--out', str(tmp_path / 'out')]
-    result = CliRunner().invoke(command, arguments + [a for s in settings for a in ('--set', s)])
-    assert result.exit_code == 0, result.output
-    assert 'not measured, since all splits were trained on' in ' '.join(result.output.split())
-    card = json.loads((tmp_path / 'out' / 'bundle' / 'card.json').read_text())
-    assert card['miou'] == {} and card['origin']['trained_on'] == ['train', 'val']
-    assert json.loads((tmp_path / 'out' / 'configuration.json').read_text())['samples'] == 6

@@ -1,0 +1,115 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Runs that are refused before anything is trained, or that go on where they might be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Tuple
+
+import pytest
+import torch
+from interruptions import SecondEpochFails
+from rendered import ONE
+
+from rtseg_models.datasets.sample import Sample
+from rtseg_models.errors import ConfigurationError, NotFound, RtsegError
+from rtseg_models.labels import CAMVID
+from rtseg_models.training.checkpoint import read_checkpoint
+from rtseg_models.training.fit import Data, train
+from rtseg_models.training.plan import check_plan
+from rtseg_models.training.recipe import Stage
+
+
+def test_refuses_a_folder_in_use_and_other_settings(data: Data, tmp_path: Path) -> None:
+    train(ONE, data, tmp_path)
+    before = (tmp_path / 'last.pt').read_bytes()
+    with pytest.raises(RtsegError, match=r'last\.pt exists already; resume the run or choose another folder'):
+        train(ONE, data, tmp_path)
+    for other in (replace(ONE, batch=2, epochs=2), replace(ONE, batch=2)):
+        with pytest.raises(ConfigurationError, match='batch was 4, is 2'):
+            train(other, data, tmp_path, resume=True)
+    assert (tmp_path / 'last.pt').read_bytes() == before
+
+
+class Renamed:
+    """A dataset under other class names or with another ignore id."""
+
+    def __init__(self, data: Any, **changes: Any) -> None:
+        self.data, self.class_set = data, replace(data.class_set, **changes)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.data[index]
+
+
+def test_a_run_does_not_go_on_with_other_classes(data: Data, tmp_path: Path) -> None:
+    twice = replace(ONE, epochs=2)
+    with pytest.raises(KeyError, match='interrupted'):
+        train(twice, data, tmp_path, callbacks=[SecondEpochFails()])
+    names = CAMVID.names
+    for changes in (
+        {'names': (names[1], names[0], *names[2:])},
+        {'names': (*names, 'more'), 'colours': (*CAMVID.colours, (1, 2, 3)), 'ignore_id': 12},
+        {'ignore_id': 255},
+    ):
+        other = replace(data, train=Renamed(data.train, **changes))
+        with pytest.raises(ConfigurationError, match=r'other classes: they were .*ignored: 11.*; they are') as refused:
+            train(twice, other, tmp_path, resume=True)
+        assert ', '.join(names) in str(refused.value) and ', '.join(other.train.class_set.names) in str(refused.value)
+    assert read_checkpoint(tmp_path / 'last.pt')['epoch'] == 1
+
+
+def pretend_gpus(monkeypatch: pytest.MonkeyPatch, count: int, capability: Tuple[int, int]) -> None:
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: count)
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device=None: capability)
+    monkeypatch.setattr(torch.cuda, 'get_device_name', lambda device=None: 'Pretended GPU')
+
+
+def test_more_processes_than_gpus_are_refused(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_gpus(monkeypatch, 2, (9, 0))
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '3')
+    for rank in range(3):  # in each of them, so that none waits for the others
+        monkeypatch.setenv('LOCAL_RANK', str(rank))
+        with pytest.raises(ConfigurationError, match='3 processes on this machine, which has 2 GPUs'):
+            train(ONE, data, tmp_path)
+
+
+def test_bf16_before_ampere_is_refused_with_what_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_gpus(monkeypatch, 1, (7, 5))
+    for precision in ('fp16', 'fp32'):
+        check_plan([('', replace(ONE, precision=precision))], [''])
+    with pytest.raises(ConfigurationError, match=r'Pretended GPU does not compute in bf16.*choose precision=fp16'):
+        check_plan([('first', replace(ONE, precision='bf16')), ('', ONE)], ['weights', ''])
+    pretend_gpus(monkeypatch, 1, (8, 0))
+    check_plan([('', replace(ONE, precision='bf16'))], [''])
+
+
+def test_a_single_process_below_srun_trains(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning refuses SLURM's task counts that are not its own processes."""
+    for name, value in {'NTASKS': '4', 'PROCID': '0', 'LOCALID': '0', 'NODEID': '0', 'JOB_NAME': 'train'}.items():
+        monkeypatch.setenv(f'SLURM_{name}', value)
+    assert read_checkpoint(train(ONE, data, tmp_path))['epoch'] == 1
+
+
+def test_a_batch_that_cannot_be_spread(data: Data, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match='choose a multiple of 3'):
+        train(replace(ONE, accumulate=3), data, tmp_path)
+
+
+def test_plans_that_do_not_fit_are_refused_before_anything_is_trained(data: Data, tmp_path: Path) -> None:
+    wide = Stage('wide', {'network_args': {'width': 0.5}}, 'prune')
+    pruned = replace(ONE, network='contextnet', network_args={'width': 0.25, 'context_scale': 2}, before=(wide,))
+    with pytest.raises(ConfigurationError, match='pruning keeps all but the width'):
+        train(pruned, data, tmp_path / 'pruned')
+    with pytest.raises(ConfigurationError, match='fp16 needs a GPU'):
+        train(replace(ONE, precision='fp16'), data, tmp_path / 'fp16')
+    with pytest.raises(NotFound, match='no such checkpoint'):
+        train(ONE, data, tmp_path / 'start', start_from=tmp_path / 'none.pt')
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ConfigurationError, match='two images or more in a forward pass'):
+        train(replace(ONE, network='fast_scnn', batch=1), data, tmp_path / 'one')

@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""``rtseg train``: wrong settings and data, and all that a run leaves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from click.testing import CliRunner
+from rendered import SIZE, write_street
+
+from rtseg_models.cli.train_command import command
+from rtseg_models.errors import BundleError, RtsegError
+from rtseg_models.labels import CAMVID
+
+
+def test_the_command_lists_every_fault_and_writes_nothing(tmp_path: Path) -> None:
+    root = write_street(tmp_path / 'street', train=3, val=1)
+    (root / 'trainannot' / 'train_0.png').unlink()
+    png = root / 'train' / 'train_1.png'
+    png.write_bytes(png.read_bytes()[:-400])
+    (root / 'val' / 'val_0.png').unlink()
+    result = CliRunner().invoke(
+        command, ['fast_scnn-camvid-only', '--root', str(root), '--out', str(tmp_path / 'out')], catch_exceptions=True
+    )
+    message = str(result.exception)
+    assert isinstance(result.exception, BundleError)
+    assert 'train_0.png: no label image' in message and 'truncated PNG' in message and 'no images in it' in message
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_wrong_setting_is_a_usage_error(tmp_path: Path) -> None:
+    arguments = ['fast_scnn-camvid', '--root', str(tmp_path), '--out', str(tmp_path / 'out'), '--set', 'epoch=3']
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 2 and 'epochs' in result.output
+    for setting, known in (('dataset=camvit', 'cityscapes_coarse'), ('network=fast_scn', 'fast_scnn')):
+        result = CliRunner().invoke(command, [*arguments[:-1], setting])
+        assert result.exit_code == 2 and known in result.output
+    for setting, why in (
+        ('network_args={"foo":1}', "unexpected keyword argument 'foo'"),
+        ('network_args={"dropout":2}', 'dropout'),
+        ('input_size=[64,4160]', '32 to 4096'),
+    ):
+        result = CliRunner().invoke(command, [*arguments[:-1], setting])
+        assert result.exit_code == 2 and why in result.output, result.output
+    (tmp_path / 'out' / 'bundle').mkdir(parents=True)
+    result = CliRunner().invoke(command, arguments[:-2])
+    assert isinstance(result.exception, RtsegError) and 'bundle is not of this run' in str(result.exception)
+
+
+def test_rendered_frames_beside_other_classes_are_refused_with_the_way_out(root: Path, tmp_path: Path) -> None:
+    yard = shutil.copytree(root, tmp_path / 'yard')
+    classes = [{'name': f'c{i}', 'colour': [i, 0, 0]} for i in range(len(CAMVID))]
+    (yard / 'classes.json').write_text(json.dumps({'classes': classes, 'ignore_id': 11}))
+    out = tmp_path / 'out'
+    arguments = ['fast_scnn-camvid', '--root', str(yard), '--out', str(out), '--set', 'dataset=folder']
+    said = ' '.join(CliRunner().invoke(command, arguments).output.split())
+    way = ['--set', 'street_frames=0', '--set', 'street_share=0']
+    assert 'rendered frames have the classes of CamVid only: ' + ' '.join(way) in said
+    size = ','.join(map(str, SIZE))
+    settings = ['epochs=1', 'batch=4', f'crop=[{size}]', f'input_size=[{size}]', 'validate_every=0']
+    done = CliRunner().invoke(command, arguments + way + [a for s in settings for a in ('--set', s)])
+    assert done.exit_code == 0, done.output
+    assert json.loads((out / 'bundle' / 'card.json').read_text())['classes'][0]['name'] == 'c0'
+
+
+def test_the_command_leaves_all_results(root: Path, tmp_path: Path) -> None:
+    size = ','.join(map(str, SIZE))
+    settings = ['epochs=2', 'batch=4', f'crop=[{size}]', f'input_size=[{size}]', 'hold_out=train_1', 'validate_every=1']
+    arguments = ['fast_scnn-camvid-only', '--root', str(root), '--out', str(tmp_path / 'out')]
+    result = CliRunner().invoke(command, arguments + [a for s in settings for a in ('--set', s)])
+    assert result.exit_code == 0, result.output
+    out = tmp_path / 'out'
+    facts = json.loads((out / 'configuration.json').read_text())
+    assert facts['recipe']['epochs'] == 2 and facts['samples'] == 3 and facts['class_set'] == 'camvid'
+    assert (out / 'curves.png').read_bytes().startswith(b'\x89PNG')
+    rows = (out / 'classes.csv').read_text().splitlines()
+    assert rows[0] == 'class,val,held_out_drive' and len(rows) == 13
+    card = json.loads((out / 'bundle' / 'card.json').read_text())
+    assert set(card['miou']) == {'val', 'held_out_drive'}
+    assert list((out / 'tensorboard').glob('events*'))
+
+
+def test_a_split_that_was_learnt_from_is_not_measured(root: Path, tmp_path: Path) -> None:
+    size = ','.join(map(str, SIZE))
+    settings = ['epochs=1', 'batch=4', f'crop=[{size}]', f'input_size=[{size}]', 'splits=["train","val"]']
+    arguments = ['fast_scnn-camvid-only', '--root', str(root), '--out', str(tmp_path / 'out')]
+    result = CliRunner().invoke(command, arguments + [a for s in settings for a in ('--set', s)])
+    assert result.exit_code == 0, result.output
+    assert 'not measured, since all splits were trained on' in ' '.join(result.output.split())
+    card = json.loads((tmp_path / 'out' / 'bundle' / 'card.json').read_text())
+    assert card['miou'] == {} and card['origin']['trained_on'] == ['train', 'val']
+    assert json.loads((tmp_path / 'out' / 'configuration.json').read_text())['samples'] == 6
