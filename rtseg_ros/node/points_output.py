@@ -136,7 +136,7 @@ class PointsOutput:
 
     def _keep(self, message: Any) -> None:
         with self._publishing:
-            self._publish(self._pairing.add_sweep(_stamp_ns(message.header), message))
+            self._publish(self._pairing.add_sweep(_stamp_ns(message.header), message, len(message.data)))
 
     def _keep_info(self, message: CameraInfo) -> None:
         self._depth_info = message

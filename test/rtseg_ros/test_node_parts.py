@@ -5,6 +5,7 @@
 import threading
 from concurrent.futures import Future
 from dataclasses import replace
+from threading import Lock
 from types import SimpleNamespace
 
 import cv2
@@ -28,6 +29,7 @@ from rtseg_ros.node.outputs import Outputs, rescaled
 from rtseg_ros.node.points_output import LabelledFrame, PointsOutput
 from rtseg_ros.node.serving import Serving
 from rtseg_ros.paints import Paints
+from rtseg_ros.pairing import Pairing
 from rtseg_ros.parameters import Settings
 
 
@@ -132,6 +134,13 @@ def test_depth_is_spread_by_the_rectified_camera(monkeypatch):
     info = CameraInfo(k=CALIBRATION, p=[50.0, 0.0, 1.0, 0.0, 0.0, 50.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
     cloud_of(_depth_info=info)._from_depth(None, frame_with(None))
     assert seen[0][3][0, 0] == 50
+
+
+def test_sweeps_are_kept_by_the_bytes_that_they_take():
+    cloud = cloud_of(_pairing=Pairing(0), _publishing=Lock())
+    sweep = SimpleNamespace(header=Header(), data=bytes(7))
+    cloud._keep(sweep)
+    assert cloud._pairing._sweeps == [(0, sweep, 7)]
 
 
 # ---- camera

@@ -2,10 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which sweep a frame gets, whichever of them comes first."""
 
+import weakref
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtseg_ros.pairing import KEPT_FRAMES, KEPT_SWEEPS, Pairing
+from rtseg_ros.pairing import KEPT_BYTES, KEPT_FRAMES, KEPT_SWEEPS, Pairing
+
+MS = 1_000_000
 
 
 def test_a_frame_waits_for_the_sweep_of_its_own_time():
@@ -46,7 +51,7 @@ def test_every_frame_is_decided_once_and_in_order_with_a_sweep_in_reach(events, 
     assert all(sweep is None or abs(sweep - frame[0]) <= tolerance for frame, sweep in decided)
 
 
-@given(st.lists(st.integers(0, 500), min_size=1, max_size=KEPT_SWEEPS, unique=True), st.integers(0, 500))
+@given(st.lists(st.integers(0, 500), min_size=1, max_size=50, unique=True), st.integers(0, 500))
 def test_the_nearest_of_all_sweeps_is_taken(stamps, frame):
     pairing = Pairing(1000)
     decided = pairing.add_frame(frame, frame)
@@ -56,8 +61,56 @@ def test_the_nearest_of_all_sweeps_is_taken(stamps, frame):
     assert [abs(sweep - frame) for _, sweep in decided] == ([nearest] if max(stamps) >= frame else [])
 
 
-def test_only_the_newest_sweeps_wait():
-    pairing = Pairing(10**9)
-    for stamp in range(KEPT_SWEEPS + 1):
-        pairing.add_sweep(stamp, stamp)
-    assert pairing.add_frame(0, 'frame') == [('frame', 1)]  # sweep 0 is gone
+@given(st.integers(1, 100), st.integers(0, 60))
+def test_each_frame_gets_its_twin_however_long_its_mask_takes(period, late):
+    """Sweeps of every ``period`` ms, a frame for every fifth, its mask ``late`` sweeps behind."""
+    pairing, decided = Pairing(50 * MS), []
+    for i in range(300):
+        decided += pairing.add_sweep(i * period * MS, i)
+        if i % 5 == 0 and i >= late:
+            decided += pairing.add_frame((i - late) * period * MS, i - late)
+    assert decided and all(frame == sweep for frame, sweep in decided)
+
+
+def test_sweeps_too_old_for_the_frames_to_come_are_let_go():
+    pairing, sweeps = Pairing(50), [Sweep() for _ in range(20)]
+    for i, sweep in enumerate(sweeps):
+        pairing.add_sweep(10 * i, sweep)
+    kept = [weakref.ref(sweep) for sweep in sweeps]
+    del sweeps, sweep
+    assert all(reference() for reference in kept)
+    pairing.add_frame(150, 'frame')
+    assert [i for i, reference in enumerate(kept) if reference()] == list(range(10, 20))
+
+
+def test_frames_that_go_back_find_the_sweeps_that_come_then():
+    pairing = Pairing(50)
+    pairing.add_sweep(1000, 'before')
+    assert pairing.add_frame(1000, 'frame') == [('frame', 'before')]
+    assert pairing.add_frame(600, 'back') == [('back', None)]
+    pairing.add_sweep(633, 'after')
+    assert pairing.add_frame(633, 'next') == [('next', 'after')]
+    pairing.clear()
+    pairing.add_sweep(100, 'anew')
+    assert pairing.add_frame(100, 'again') == [('again', 'anew')]
+
+
+@pytest.mark.parametrize(('size', 'kept'), [(0, KEPT_SWEEPS), (KEPT_BYTES // 8, 8), (2 * KEPT_BYTES, 1)])
+def test_where_no_frame_comes_only_the_newest_sweeps_wait(size, kept):
+    pairing, sweeps = Pairing(10**9), [Sweep() for _ in range(KEPT_SWEEPS + 10)]
+    references = [weakref.ref(sweep) for sweep in sweeps]
+    for stamp, sweep in enumerate(sweeps):
+        pairing.add_sweep(stamp, sweep, size)
+    del sweeps, sweep
+    assert [reference() is not None for reference in references] == [False] * (KEPT_SWEEPS + 10 - kept) + [True] * kept
+
+
+def test_of_sweeps_of_one_stamp_the_newest_is_taken():
+    pairing = Pairing(50)
+    pairing.add_sweep(100, 'first')
+    pairing.add_sweep(100, 'second')
+    assert pairing.add_frame(100, 'frame') == [('frame', 'second')]
+
+
+class Sweep:
+    """Something that shows whether it is still kept."""
