@@ -19,3 +19,26 @@ def started():
     yield start
     for node in nodes:
         node.close()
+
+
+@pytest.fixture
+def setting():
+    """Starts a node and a probe, and ends both."""
+    from diagnostic_msgs.msg import DiagnosticArray
+    from node_process import QUICK, NodeProcess, Probe, bundle
+
+    opened = []
+
+    def start(*arguments, **parameters):
+        node = NodeProcess(*arguments, parameters={**QUICK, **parameters})
+        opened.append(node)
+        node.wait_for_log('serving ')
+        probe = Probe()
+        opened.append(probe)
+        probe.subscribe('/diagnostics', DiagnosticArray)
+        return node, probe
+
+    bundle()
+    yield start
+    for part in reversed(opened):
+        part.close()

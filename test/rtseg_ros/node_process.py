@@ -39,6 +39,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DOMAIN = 1 + os.getpid() % 100
 NODE = '/segmentation'
 SMALL = (120, 160)
+QUICK = {'warmup_iterations': 0, 'self_test': False, 'max_image_age_s': 0.0}  # a busy machine makes frames old
 Found = TypeVar('Found')
 
 LATCHED = QoSProfile(
@@ -278,6 +279,16 @@ def until(
             return found
         time.sleep(0.01)
     pytest.fail(f'no {what} within {timeout_s} s {detail()}')
+
+
+def diagnosed(probe: Probe, text: str, name: str = 'input', timeout_s: float = 10.0) -> DiagnosticStatus:
+    """The status whose message holds ``text``, once it is there."""
+
+    def found() -> Optional[DiagnosticStatus]:
+        status = probe.diagnosis(name)
+        return status if status is not None and text in status.message else None
+
+    return until(found, f'diagnosis with {text!r}', timeout_s, lambda: str(probe.diagnosis(name)))
 
 
 def picture(size: Sequence[int] = SMALL, seed: int = 0) -> np.ndarray:

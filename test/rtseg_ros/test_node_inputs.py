@@ -1,23 +1,19 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cameras that do not reach the node and what diagnostics say; several cameras; compressed input; the cloud."""
+"""Cameras that do not reach the node and what diagnostics say; several cameras; compressed input."""
 
 import signal
 import subprocess
 import sys
 
 import cv2
-import numpy as np
 import pytest
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from node_process import NODE, SMALL, NodeProcess, Probe, bundle, environment, picture, until
+from diagnostic_msgs.msg import DiagnosticStatus
+from node_process import NODE, SMALL, Probe, diagnosed, environment, picture, until
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
-from rtseg_ros.cloud_codec import points_from_message
 from rtseg_ros.transport import PROFILE, PROFILE_VARIABLES, config_file
-
-QUICK = {'warmup_iterations': 0, 'self_test': False, 'max_image_age_s': 0.0}  # a busy machine makes frames old
 
 CAMERA = """
 import sys, time, rclpy
@@ -40,34 +36,6 @@ while True:
         publisher.publish(message)
     time.sleep(0.2)
 """
-
-
-@pytest.fixture
-def setting():
-    """Starts a node and a probe, and ends both."""
-    opened = []
-
-    def start(*arguments, **parameters):
-        node = NodeProcess(*arguments, parameters={**QUICK, **parameters})
-        opened.append(node)
-        node.wait_for_log('serving ')
-        probe = Probe()
-        opened.append(probe)
-        probe.subscribe('/diagnostics', DiagnosticArray)
-        return node, probe
-
-    bundle()
-    yield start
-    for part in reversed(opened):
-        part.close()
-
-
-def diagnosed(probe, text, name='input', timeout_s=10.0):
-    def found():
-        status = probe.diagnosis(name)
-        return status if status is not None and text in status.message else None
-
-    return until(found, f'diagnosis with {text!r}', timeout_s, lambda: str(probe.diagnosis(name)))
 
 
 def test_diagnostics_name_why_no_frame_arrives_and_the_node_recovers(setting):
@@ -186,76 +154,6 @@ def test_compressed_input_is_read_and_spoilt_files_are_counted(setting):
     mask = until(lambda: probe.received[f'{NODE}/mask'], 'mask')[0]
     assert mask.header == message.header
     assert (mask.height, mask.width) == SMALL
-
-
-CALIBRATION = CameraInfo(height=SMALL[0], width=SMALL[1], k=[100.0, 0.0, 79.5, 0.0, 100.0, 59.5, 0.0, 0.0, 1.0])
-
-
-def depth_camera(probe):
-    """Publishers of image, depth and depth's calibration, which a node that makes clouds has subscribed to."""
-    probe.subscribe(f'{NODE}/mask', Image)
-    probe.subscribe(f'{NODE}/points', PointCloud2, qos_profile_sensor_data)
-    publishers = [
-        probe.publisher('/image'),
-        probe.publisher('/depth/image'),
-        probe.publisher('/depth/camera_info', CameraInfo),
-    ]
-    for publisher in publishers:
-        until(publisher.get_subscription_count, 'subscription of the node')
-    return publishers
-
-
-def wall(header, metres):
-    """Depth of a wall across the camera's way."""
-    message = Image(header=header, height=SMALL[0], width=SMALL[1], encoding='32FC1', step=4 * SMALL[1])
-    message.data.frombytes(np.full(SMALL, metres, np.float32).tobytes())
-    return message
-
-
-def test_points_carry_the_labels_of_the_mask(setting):
-    _, probe = setting(cloud='depth')
-    camera, depth, info = depth_camera(probe)
-    message = probe.frame(picture())
-
-    def cloud():
-        info.publish(CALIBRATION)
-        depth.publish(wall(message.header, 5.0))
-        camera.publish(message)
-        return next((m for m in list(probe.received[f'{NODE}/points']) if m.header == message.header), None)
-
-    points = until(cloud, 'cloud')
-    mask = next(m for m in probe.received[f'{NODE}/mask'] if m.header == message.header)
-    assert (points.height, points.width) == SMALL
-    fields = points_from_message(points, ('x', 'z', 'label'))
-    assert fields['label'].tobytes() == bytes(mask.data)
-    assert fields['z'] == pytest.approx(5.0)
-    assert fields['x'][0] == pytest.approx(5 * (np.arange(SMALL[1]) - 79.5) / 100, abs=1e-4)
-
-
-def test_lidar_without_tf2_names_the_missing_package():
-    if_installed = subprocess.run([sys.executable, '-c', 'import tf2_ros'], capture_output=True)
-    if not if_installed.returncode:
-        pytest.skip('tf2_ros is installed here')
-    bundle()
-    node = NodeProcess(parameters={**QUICK, 'cloud': 'lidar'})
-    assert node.end() == 69, node.log
-    assert 'tf2_ros' in node.log
-
-
-def test_points_wait_for_the_depth_of_their_own_frame(setting):
-    _, probe = setting(cloud='depth', cloud_sync_s=1.0)
-    camera, depth, info = depth_camera(probe)
-    info.publish(CALIBRATION)
-    depth.publish(wall(probe.header(), 3.0))
-    message = probe.frame(picture())
-    camera.publish(message)
-    masks = probe.received[f'{NODE}/mask']
-    until(lambda: any(m.header == message.header for m in list(masks)), 'mask')
-    assert not probe.received[f'{NODE}/points']
-    depth.publish(wall(message.header, 5.0))
-    points = until(lambda: probe.received[f'{NODE}/points'], 'cloud')[0]
-    assert points.header == message.header
-    assert points_from_message(points, ('z',))['z'] == pytest.approx(5.0)
 
 
 def received_depth(probe, camera):
