@@ -111,13 +111,18 @@ def _silence(facts: NodeFacts, source: SuitedSubscription, remap: str, or_change
     elif source.received:
         cause = 'its publisher is there and fell silent'
     else:
-        cause = (
-            f'{len(source.publishers())} publisher(s) matched but nothing arrives. Large images get lost between '
-            'processes that run the defaults of Fast DDS: start the camera with '
-            f'{profile_variable(os.environ)}={config_file(PROFILE)}'
-        )
+        cause = f'{len(source.publishers())} publisher(s) matched but nothing arrives. {_why_lost(source)}'
     what = 'frame' if source.kind in (Image, CompressedImage) else 'message'
     return [(ERROR, f'no {what} on {source.topic} for {silent_s:.1f} s: {cause}')]
+
+
+def _why_lost(source: SuitedSubscription) -> str:
+    if source.kind is CameraInfo:
+        return 'A calibration that is published once must be offered reliable and transient local'
+    return (
+        'Large images get lost between processes that run the defaults of Fast DDS: start the camera with '
+        f'{profile_variable(os.environ)}={config_file(PROFILE)}'
+    )
 
 
 def cloud_status(facts: NodeFacts, cloud: PointsOutput, prefix: str) -> DiagnosticStatus:

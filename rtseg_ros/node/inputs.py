@@ -7,11 +7,10 @@ from __future__ import annotations
 from typing import Any, Callable, Optional
 
 from rclpy.node import Node
-from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from ..parameters import Settings
-from .subscription import SuitedSubscription, keep_last
+from .subscription import SuitedSubscription
 
 
 class ImageInput(SuitedSubscription):
@@ -24,22 +23,16 @@ class ImageInput(SuitedSubscription):
         topic = str(node.resolve_topic_name(f'{image}/compressed')) if compressed else image
         kind = CompressedImage if compressed else Image
         super().__init__(node, topic, kind, on_image, depth=1, wished=settings.image_reliability)
-        self.info_topic = _sibling(node, prefix, topic)
         self.camera_info: Optional[CameraInfo] = None
-        self._info: Any = None
+        self._info = SuitedSubscription(node, _sibling(node, prefix, topic), CameraInfo, self._keep_info, depth=1)
 
     def follow(self, wanted: bool) -> None:
         super().follow(wanted)
-        if wanted and self._info is None and self._node.count_publishers(self.info_topic):
-            # Best effort hears every publisher, and so small a message is not lost.
-            best_effort = keep_last(1, ReliabilityPolicy.BEST_EFFORT)
-            self._info = self._node.create_subscription(CameraInfo, self.info_topic, self._keep_info, best_effort)
+        self._info.follow(wanted and self._node.count_publishers(self._info.topic) > 0)
 
     def close(self) -> None:
         super().close()
-        if self._info is not None:
-            self._node.destroy_subscription(self._info)
-            self._info = None
+        self._info.close()
 
     def _keep_info(self, message: CameraInfo) -> None:
         self.camera_info = message

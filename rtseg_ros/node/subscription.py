@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A subscription that comes and goes, in the reliability that suits the topic's publishers."""
+"""A subscription that comes and goes, in the quality of service that suits the topic's publishers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Callable, List, Optional, Set, Tuple
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo
 
 
 def keep_last(
@@ -21,6 +22,7 @@ def keep_last(
 class SuitedSubscription:
     """Reliable while every publisher offers it, else best effort, which large messages often do not survive.
 
+    A calibration is asked for from before the subscription, too, while every publisher keeps it: it may come once.
     ``follow`` is called ten times a second by the executor's thread; everything else reads what it found.
     """
 
@@ -32,6 +34,7 @@ class SuitedSubscription:
         self.kind = kind
         self.type_name = f'sensor_msgs/msg/{kind.__name__}'
         self.reliability = ReliabilityPolicy.RELIABLE
+        self.durability = DurabilityPolicy.VOLATILE
         self.incompatible_events = 0
         self.received = 0
         self.last_received_s: Optional[float] = None
@@ -51,22 +54,23 @@ class SuitedSubscription:
     @property
     def qos(self) -> str:
         """The policies in use, for people."""
-        reliability = self.reliability.name.lower()
-        return f'{reliability}, volatile, keep last {self._depth}' if self.subscribed else 'not subscribed'
+        if not self.subscribed:
+            return 'not subscribed'
+        return f'{self.reliability.name.lower()}, {self.durability.name.lower()}, keep last {self._depth}'
 
     def follow(self, wanted: bool) -> None:
-        """Subscribe or unsubscribe, and re-subscribe where the publishers ask for another reliability."""
+        """Subscribe or unsubscribe, and re-subscribe where the publishers ask for other policies."""
         if not wanted:
             self.close()
             return
-        reliability = self._suitable()
-        if self._subscription is not None and reliability != self.reliability:
+        suitable = self._suitable()
+        if self._subscription is not None and suitable != (self.reliability, self.durability):
             self._destroy()
         if self._subscription is None:
-            self.reliability = reliability
+            self.reliability, self.durability = suitable
             self.subscribed_s = time.monotonic()
             self._subscription = self._node.create_subscription(
-                self.kind, self.topic, self._receive, keep_last(self._depth, reliability)
+                self.kind, self.topic, self._receive, keep_last(self._depth, *suitable)
             )
         found = {tuple(p.endpoint_gid) for p in self.incompatible()}
         self.incompatible_events += len(found - self._seen_incompatible)
@@ -106,11 +110,16 @@ class SuitedSubscription:
         endpoints: List[Any] = self._node.get_publishers_info_by_topic(self.topic)
         return endpoints
 
-    def _suitable(self) -> ReliabilityPolicy:
-        if self._wished != 'auto':
-            return ReliabilityPolicy.RELIABLE if self._wished == 'reliable' else ReliabilityPolicy.BEST_EFFORT
-        offers = {p.qos_profile.reliability for p in self.publishers()}
-        return ReliabilityPolicy.BEST_EFFORT if ReliabilityPolicy.BEST_EFFORT in offers else ReliabilityPolicy.RELIABLE
+    def _suitable(self) -> Tuple[ReliabilityPolicy, DurabilityPolicy]:
+        offers = [p.qos_profile for p in self.publishers()]
+        reliability, durability = ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE
+        if self._wished == 'best_effort' or (
+            self._wished == 'auto' and any(offer.reliability == ReliabilityPolicy.BEST_EFFORT for offer in offers)
+        ):
+            reliability = ReliabilityPolicy.BEST_EFFORT
+        if self.kind is CameraInfo and {offer.durability for offer in offers} == {DurabilityPolicy.TRANSIENT_LOCAL}:
+            durability = DurabilityPolicy.TRANSIENT_LOCAL
+        return reliability, durability
 
     def _receive(self, message: Any) -> None:
         self.received += 1

@@ -4,27 +4,26 @@
 
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
-from node_process import NODE, QUICK, SMALL, NodeProcess, bundle, picture, until
+from node_process import NODE, QUICK, SMALL, NodeProcess, bundle, diagnosed, picture, until
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from rtseg_ros.cloud_codec import points_from_message
+from rtseg_ros.transport import PROFILE
 
 CALIBRATION = CameraInfo(height=SMALL[0], width=SMALL[1], k=[100.0, 0.0, 79.5, 0.0, 100.0, 59.5, 0.0, 0.0, 1.0])
 
 
-def depth_camera(probe):
-    """Publishers of image, depth and depth's calibration, which a node that makes clouds has subscribed to."""
+def depth_camera(probe, info=None):
+    """Publishers of image, depth and its calibration (``info``), which a node that makes clouds has subscribed to."""
     probe.subscribe(f'{NODE}/mask', Image)
     probe.subscribe(f'{NODE}/points', PointCloud2, qos_profile_sensor_data)
-    publishers = [
-        probe.publisher('/image'),
-        probe.publisher('/depth/image'),
-        probe.publisher('/depth/camera_info', CameraInfo),
-    ]
+    publishers = [probe.publisher('/image'), probe.publisher('/depth/image')]
+    publishers.append(info or probe.publisher('/depth/camera_info', CameraInfo))
     for publisher in publishers:
         until(publisher.get_subscription_count, 'subscription of the node')
     return publishers
@@ -55,6 +54,49 @@ def test_points_carry_the_labels_of_the_mask(setting):
     assert fields['label'].tobytes() == bytes(mask.data)
     assert fields['z'] == pytest.approx(5.0)
     assert fields['x'][0] == pytest.approx(5 * (np.arange(SMALL[1]) - 79.5) / 100, abs=1e-4)
+
+
+def test_a_calibration_that_was_published_once_is_heard(setting):
+    _, probe = setting(cloud='depth')
+    latched = [probe.publisher(f'/{prefix}camera_info', CameraInfo, durable=True) for prefix in ('', 'depth/')]
+    for publisher in latched:
+        publisher.publish(CALIBRATION)
+    probe.subscribe(f'{NODE}/camera_info', CameraInfo)
+    camera, depth, _ = depth_camera(probe, latched[1])
+
+    def both():
+        message = probe.frame(picture())
+        depth.publish(wall(message.header, 5.0))
+        camera.publish(message)
+        time.sleep(0.1)
+        return probe.received[f'{NODE}/points'] and probe.received[f'{NODE}/camera_info']
+
+    until(both, 'cloud and calibration')
+    assert probe.counts('cloud')['/depth/camera_info qos'].startswith('reliable, transient_local')
+
+
+def test_calibrations_of_publishers_of_either_durability_are_heard(setting):
+    _, probe = setting(cloud='depth')
+    latched = probe.publisher('/depth/camera_info', CameraInfo, durable=True)
+    latched.publish(CALIBRATION)
+    _, _, volatile = depth_camera(probe)
+    topic = '/depth/camera_info'
+    until(lambda: probe.counts('cloud')[f'{topic} qos'].startswith('reliable, volatile'), 'a volatile subscription')
+    until(volatile.get_subscription_count, 'subscription of the node')
+    before = int(probe.counts('cloud')[f'{topic} received'])
+    for publisher in (latched, volatile):
+        publisher.publish(CALIBRATION)
+    until(lambda: int(probe.counts('cloud')[f'{topic} received']) == before + 2, 'both calibrations')
+
+
+def test_a_calibration_that_does_not_come_is_not_put_down_to_large_images(setting):
+    _, probe = setting(cloud='depth', input_timeout_s=0.5)
+    depth_camera(probe)
+    status = diagnosed(probe, 'no message on /depth/camera_info', 'cloud')
+    causes = {text.split(' for ')[0].split()[-1]: text for text in status.message.split('; ')}
+    assert 'reliable and transient local' in causes['/depth/camera_info']
+    assert PROFILE not in causes['/depth/camera_info']
+    assert PROFILE in causes['/depth/image']
 
 
 def test_lidar_without_tf2_names_the_missing_package():
