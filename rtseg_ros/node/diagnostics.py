@@ -26,6 +26,8 @@ HANGING_S = 2.0
 """How long an inference may run where ``latency_error_ms`` is off."""
 JUDGED_S = 5.0
 """How long frames must have been asked for before ``min_rate_hz`` is compared: publishers take a while to be found."""
+FEW_CLOUDS = 3
+"""Frames in a row without a cloud that are worth a WARN."""
 CLOCK_MISSING = 'use_sim_time is true and nothing arrives on /clock; the age check is off until it does'
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -126,9 +128,18 @@ def _why_lost(source: SuitedSubscription) -> str:
 
 
 def cloud_status(facts: NodeFacts, cloud: PointsOutput, prefix: str) -> DiagnosticStatus:
-    """Whether what a cloud needs beside the camera arrives and, where it does not, why."""
-    values: Dict[str, Any] = {'published': cloud.published, 'failed': cloud.failed}
+    """Whether what a cloud needs beside the camera arrives and gives clouds and, where it does not, why."""
+    values: Dict[str, Any] = {
+        'published': cloud.published,
+        'failed': cloud.failed,
+        'consecutive_failures': cloud.failed_in_a_row,
+        'last_error': cloud.last_error,
+    }
     findings: List[Finding] = []
+    most = facts.settings.max_consecutive_failures
+    if cloud.failed_in_a_row >= min(FEW_CLOUDS, most):
+        level = ERROR if cloud.failed_in_a_row >= most else WARN
+        findings.append((level, f'{cloud.failed_in_a_row} frames in a row gave no cloud: {cloud.last_error}'))
     for source in cloud.sources:
         name = source.topic
         values[f'{name} publishers'] = len(source.publishers())

@@ -40,6 +40,7 @@ class PointsOutput:
     """``follow`` belongs to the executor's thread, ``publish`` to the worker's; clouds are published by either.
 
     ``sources`` are the topics that a cloud needs beside the camera's: depth and its calibration, or sweeps.
+    ``failed_in_a_row`` counts frames without a cloud since the last cloud; ``last_error`` is the newest one's reason.
     """
 
     def __init__(self, node: Node, camera: str, settings: Settings, guard: Guard) -> None:
@@ -51,7 +52,8 @@ class PointsOutput:
         self._pairing: Pairing[LabelledFrame, Any] = Pairing(int(settings.cloud_sync_s * 1e9))
         self._publishing = threading.Lock()  # guards the pairing and keeps the clouds in the frames' order
         self._depth_info: Optional[CameraInfo] = None
-        self.published = self.failed = 0
+        self.published = self.failed = self.failed_in_a_row = 0
+        self.last_error = ''
         inputs = [('points', PointCloud2, self._keep)] if self._lidar else [
             ('depth/image', Image, self._keep),
             ('depth/camera_info', CameraInfo, self._keep_info),
@@ -75,6 +77,7 @@ class PointsOutput:
         if not wanted:
             with self._publishing:
                 self._pairing.clear()
+                self.failed_in_a_row = 0
 
     def close(self) -> None:
         """Unsubscribe and destroy the publisher; harmless when done before."""
@@ -113,8 +116,11 @@ class PointsOutput:
             points = self._from_lidar(sweep, frame) if self._lidar else self._from_depth(sweep, frame)
             self._publisher.publish(message_from_points(points, frame.header, PointCloud2, PointField))
             self.published += 1
+            self.failed_in_a_row = 0
         except (BadFrame, ValueError, LookupError, cv2.error) as error:  # the mask is out: a cloud must not fail it
             self.failed += 1
+            self.failed_in_a_row += 1
+            self.last_error = str(error)
             self._guard.warn(f'{self._prefix}points', f'no cloud for this frame: {error}')
 
     def _from_depth(self, sweep: Any, frame: LabelledFrame) -> np.ndarray:

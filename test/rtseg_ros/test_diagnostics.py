@@ -9,8 +9,9 @@ import pytest
 
 pytest.importorskip('rclpy')
 from diagnostic_msgs.msg import DiagnosticStatus
+from sensor_msgs.msg import Image
 
-from rtseg_ros.node.diagnostics import device_status, processing_status
+from rtseg_ros.node.diagnostics import cloud_status, device_status, processing_status
 from rtseg_ros.parameters import Settings
 from rtseg_ros.statistics import Statistics
 
@@ -59,6 +60,22 @@ def test_the_device_on_a_gpu_is_the_gpu(backend, name):
 def test_slow_masks_are_told_by_their_limit(total_ms, changes, level, told):
     status = processing(total_ms, **changes)
     assert status.level == level and told in status.message
+
+
+@pytest.mark.parametrize(
+    'failed, most, level',
+    [(0, 10, DiagnosticStatus.OK), (2, 10, DiagnosticStatus.OK), (3, 10, DiagnosticStatus.WARN),
+     (9, 10, DiagnosticStatus.WARN), (10, 10, DiagnosticStatus.ERROR), (1, 1, DiagnosticStatus.ERROR)],
+)  # fmt: skip
+def test_clouds_that_fail_in_a_row_are_told_with_the_reason(failed, most, level):
+    known = facts(state='active')
+    known.settings = replace(known.settings, max_consecutive_failures=most)
+    source = SimpleNamespace(topic='/depth', publishers=list, qos='', received=1, silent_s=lambda: 0.0)
+    source.kind, source.subscribed = Image, True
+    cloud = SimpleNamespace(published=5, failed=20, failed_in_a_row=failed, last_error='no transform', sources=[source])
+    status = cloud_status(known, cloud, '')
+    assert status.level == level
+    assert ('no transform' in status.message) == (level != DiagnosticStatus.OK)
 
 
 def test_a_disabled_node_says_so():

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 from node_process import NODE, QUICK, SMALL, NodeProcess, bundle, diagnosed, picture, until
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -97,6 +98,26 @@ def test_a_calibration_that_does_not_come_is_not_put_down_to_large_images(settin
     assert 'reliable and transient local' in causes['/depth/camera_info']
     assert PROFILE not in causes['/depth/camera_info']
     assert PROFILE in causes['/depth/image']
+
+
+def test_clouds_that_fail_are_told_with_the_reason_until_one_is_made(setting):
+    _, probe = setting(cloud='depth', max_consecutive_failures=4)
+    camera, depth, info = depth_camera(probe)
+
+    def told(level, text, behind_s=0.0):
+        info.publish(CALIBRATION)
+        depth.publish(wall(probe.header(behind_s), 5.0))
+        camera.publish(probe.frame(picture()))
+        time.sleep(0.05)
+        status = probe.diagnosis('cloud')
+        return status is not None and status.level == level and text in status.message
+
+    for _ in range(2):
+        until(lambda: told(DiagnosticStatus.ERROR, '/depth/image within cloud_sync_s', 3600), 'error', 20.0)
+        until(lambda: told(DiagnosticStatus.OK, 'ok'), 'clouds', 20.0)
+    until(lambda: told(DiagnosticStatus.ERROR, '/depth/image within cloud_sync_s', 3600), 'error', 20.0)
+    probe.unsubscribe(f'{NODE}/points')
+    assert diagnosed(probe, 'idle', 'cloud').level == DiagnosticStatus.OK
 
 
 def test_lidar_without_tf2_names_the_missing_package():
