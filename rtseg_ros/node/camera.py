@@ -26,10 +26,9 @@ from .inputs import ImageInput
 from .model import Model
 from .outputs import Outputs
 from .points_output import PointsOutput
+from .subscription import SILENCE_S
 
 MOST_CHANGES = 10  # of size or encoding, told within WARN_PERIOD_S
-SILENCE_S = 2.0
-"""Seconds without a frame after which a busy executor is blamed on the subscription."""
 
 
 class Session:
@@ -85,10 +84,9 @@ class Camera:
         self._compressed = settings.image_transport == 'compressed'
 
     def follow(self, active: bool, lazy: bool, spinning: bool = False) -> None:
-        """Have the input subscribed while it is needed, and anew where the executor seems to spin on it."""
-        if spinning and self.input.hears and self.input.silent_s() > SILENCE_S:
-            self._unsubscribe()
-            return
+        """Have the inputs subscribed while they are needed, and anew where the executor spins on one, as it may."""
+        if spinning:
+            self._leave_stuck()
         if self.cloud is not None:
             self.cloud.follow(active)
         self.input.follow(active and (not lazy or self._wanted()))
@@ -148,18 +146,17 @@ class Camera:
         if not isinstance(error, (NonFiniteLogits, DeviceLost)):
             self._guard.report(error, f'frame of {self.input.topic}')
 
-    def _unsubscribe(self) -> None:
-        """Until the next ``follow``.
+    def _leave_stuck(self) -> None:
+        """Unsubscribe from what is stuck, so that it is subscribed anew.
 
         Where a publisher dies within a large message, Fast DDS may leave the reader marked ready with nothing to take,
         and rclpy's executor spins from then on. A new reader is not marked.
         """
-        self._guard.warn(
-            f'{self.name}:spinning', f'{self.input.topic}: ready without a frame for {SILENCE_S:g} s; subscribing anew'
-        )
-        self.input.close()
-        if self.cloud is not None:
-            self.cloud.follow(False)
+        for source in (self.input, *(self.cloud.sources if self.cloud is not None else ())):
+            if source.stuck():
+                told = f'{source.topic}: ready without a message for {SILENCE_S:g} s; subscribing anew'
+                self._guard.warn(f'{source.topic}:spinning', told)
+                source.close()
 
     def _wanted(self) -> bool:
         return bool(self.outputs.wanted()) or (self.cloud is not None and self.cloud.wanted())

@@ -7,9 +7,15 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, List, Optional, Set, Tuple
 
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
+
+SILENCE_S = 2.0
+"""Seconds without a message after which a subscription that is ready all the same is stuck."""
+LOOK_S, LOOKS = 0.005, 3
+"""How long to look whether it is ready, and how often in a row: in between, the executor takes what there is."""
 
 
 def keep_last(
@@ -44,6 +50,7 @@ class SuitedSubscription:
         self._depth = depth
         self._wished = wished
         self._subscription: Any = None
+        self._found_ready = 0
         self._seen_incompatible: Set[Tuple[int, ...]] = set()
 
     @property
@@ -92,6 +99,15 @@ class SuitedSubscription:
         since_s = self.subscribed_s
         return 0.0 if since_s is None else time.monotonic() - max(since_s, self.last_received_s or 0.0)
 
+    def stuck(self) -> bool:
+        """Whether DDS calls it ready and has nothing to give, so that the executor spins on it.
+
+        Call it, like ``follow``, ten times a second in the executor's thread while there is suspicion.
+        """
+        silent = self.subscribed and self.silent_s() > SILENCE_S
+        self._found_ready = self._found_ready + 1 if silent and _ready(self._node, self._subscription) else 0
+        return self._found_ready >= LOOKS
+
     def publishers(self) -> List[Any]:
         """What DDS tells of the topic's publishers of the right type."""
         return [p for p in self._endpoints() if p.topic_type == self.type_name]
@@ -130,3 +146,18 @@ class SuitedSubscription:
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
+            self._found_ready = 0
+
+
+def _ready(node: Node, subscription: Any) -> bool:
+    """Whether the executor would not sleep if it waited for this subscription alone.
+
+    Fast DDS may end the wait at once, and say in the end that nothing is ready.
+    """
+    wait_set = rclpy_implementation.WaitSet(1, 0, 0, 0, 0, 0, node.context.handle)
+    wait_set.clear_entities()
+    wait_set.add_subscription(subscription.handle)
+    began_s = time.monotonic()
+    wait_set.wait(int(LOOK_S * 1e9))
+    slept = time.monotonic() - began_s > LOOK_S / 2
+    return not slept or subscription.handle.pointer in wait_set.get_ready_entities('subscription')

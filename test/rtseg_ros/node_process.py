@@ -257,9 +257,13 @@ class Probe:
         assert status is not None
         return {entry.key: entry.value for entry in status.values}
 
-    def close(self) -> None:
+    def stop_spinning(self) -> None:
+        """Receive nothing from now on."""
         self._stop.set()
         self._thread.join(5.0)
+
+    def close(self) -> None:
+        self.stop_spinning()
         self.node.destroy_node()
         rclpy.try_shutdown(context=self._context)
 
