@@ -61,6 +61,38 @@ def test_duplicates_and_swapped_frames_are_no_jump():
         assert gate.check(stamp, NOW + 40 * MS) == Verdict('', jumped=False)
 
 
+@pytest.mark.parametrize('faulty', [(5,), (5, 6), (5, 7, 9), (5, 6, 7, 8)])
+def test_the_frame_after_one_from_the_future_is_no_jump(faulty):
+    gate = FrameGate()
+    for i in range(20):
+        now = NOW + i * 33 * MS
+        verdict = gate.check(now + (60_000 * MS if i in faulty else 0), now)
+        assert verdict == Verdict('future' if i in faulty else '', jumped=False)
+
+
+def test_stamps_that_stay_ahead_and_come_back_have_jumped():
+    gate = FrameGate()
+    stamps = [NOW + i * 33 * MS for i in range(60)]
+    verdicts = [gate.check(stamp + (60_000 * MS if 20 <= i < 40 else 0), stamp) for i, stamp in enumerate(stamps)]
+    assert [i for i, v in enumerate(verdicts) if v.jumped] == [40]
+    assert [i for i, v in enumerate(verdicts) if v.reason == 'future'] == list(range(20, 40))
+
+
+def test_a_bag_that_loops_under_a_clock_that_is_behind_has_jumped_once():
+    gate = FrameGate()
+    stamps = [NOW + i * 33 * MS for i in range(60)]
+    verdicts = [gate.check(stamp, NOW - 60_000 * MS + i) for i, stamp in enumerate(stamps + stamps)]
+    assert all(v.reason == 'future' for v in verdicts)
+    assert sum(v.jumped for v in verdicts) == 1
+
+
+def test_a_clock_that_is_put_right_is_no_jump():
+    gate = FrameGate()
+    for i in range(60):
+        now = NOW + i * 33 * MS
+        assert not gate.check(now, now - (60_000 * MS if i < 30 else 0)).jumped
+
+
 def test_zeros_are_no_jump():
     gate = FrameGate()
     gate.check(NOW, NOW)
