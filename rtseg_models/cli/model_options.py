@@ -11,7 +11,7 @@ from typing import Any, Callable, Optional
 import click
 
 from ..bundle import load_bundle
-from ..card import Size
+from ..card import LARGEST_SIDE, SMALLEST_SIDE, Size
 from ..engine import Pipeline
 from ..engine.backends import DEVICES, MODULES, Options
 
@@ -25,8 +25,9 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]  # generic only in ne
         if isinstance(value, tuple):
             return value[0], value[1]
         match = re.fullmatch(r'(\d+)x(\d+)', value)
-        if not match or not all(32 <= int(n) <= 4096 for n in match.groups()):
-            self.fail(f'{value!r} is not a size HxW with sides of 32 to 4096, such as 512x1024', param, ctx)
+        if not match or not all(SMALLEST_SIDE <= int(n) <= LARGEST_SIDE for n in match.groups()):
+            sides = f'{SMALLEST_SIDE} to {LARGEST_SIDE}'
+            self.fail(f'{value!r} is not a size HxW with sides of {sides}, such as 512x1024', param, ctx)
         return int(match[1]), int(match[2])
 
 

@@ -93,9 +93,8 @@ class Batches:
     """One process's share of every epoch's batches; ``epoch()`` is asked at the start of each iteration.
 
     A step's batch holds ``recipe.batch`` samples, ``street_share`` of them from the first ``street_frames`` of
-    ``street``; it is spread over ``processes``
-    and ``accumulate`` forward passes. An epoch's last batch is filled with samples of its beginning. ``waited_s``
-    grows by the time that the taker spent waiting.
+    ``street``; it is spread over ``processes`` and ``accumulate`` forward passes. An epoch's last batch is filled with
+    samples of its beginning. ``waited_s`` grows by the time that the taker spent waiting.
     """
 
     def __init__(
