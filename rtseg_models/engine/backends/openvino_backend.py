@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, Optional
 
@@ -46,11 +47,21 @@ class OpenVINOBackend:
         self._request = self._image = None
 
 
+@lru_cache(maxsize=None)
+def _core() -> Any:
+    """One for the process, as OpenVINO advises.
+
+    Its CPU plugin gives the thread that loads it a stack for signal handlers, and frees that with itself. Of several
+    plugins the thread may be left with a freed one, and then Ctrl-C kills the process.
+    """
+    return openvino.Core()
+
+
 def create(bundle: Bundle, size: Size, options: Options) -> OpenVINOBackend:
     """Compile the graph of ``size``; Unavailable for a device or precision that OpenVINO's CPU plugin has not."""
     if options.device not in ('auto', 'cpu'):
         raise Unavailable(f'device {options.device!r}: the openvino backend runs on the CPU')
-    core = openvino.Core()
+    core = _core()
     quantised = quantised_graph(bundle, size)
     if options.precision == 'int8' and not quantised.is_file():
         raise Unavailable(f"precision 'int8': {bundle.path} has no {quantised.name}; rtseg export --int8 makes one")
