@@ -31,7 +31,7 @@ def run(name: str, arguments: Optional[List[str]], serve: Callable[[threading.Ev
     answer_signals(lambda _: stop.set())
     make_room_for_images(os.environ)
     try:
-        _initialise(sys.argv if arguments is None else arguments)
+        refuse_unknown(initialise(sys.argv if arguments is None else arguments))
         serve(stop)
     except RtsegError as error:
         print(f'{name}: {error}', file=sys.stderr)
@@ -63,11 +63,21 @@ def declare(node: Node, declarations: Mapping[str, Declaration]) -> Dict[str, An
     return values
 
 
-def _initialise(arguments: List[str]) -> None:
+def initialise(arguments: List[str]) -> List[str]:
+    """Start rclpy without its signal handlers; returns the arguments that are not ROS's.
+
+    UsageError for ROS arguments that make no sense, RtsegError where rclpy cannot start logging.
+    """
     try:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-        unknown = rclpy.utilities.remove_ros_args(arguments)[1:]
     except Exception as error:  # rclpy raises several types of its own for a bad command line or parameter file
+        if rclpy.ok():  # the context is there, and logging comes after it
+            raise RtsegError(f'rclpy cannot start logging (ROS_LOG_DIR sets its folder): {error}') from error
         raise UsageError(f'bad ROS arguments: {error}') from error
+    return list(rclpy.utilities.remove_ros_args(arguments)[1:])
+
+
+def refuse_unknown(unknown: List[str]) -> None:
+    """UsageError where there are arguments that nobody takes."""
     if unknown:
         raise UsageError(f'unknown arguments {" ".join(unknown)!r}; parameters go behind --ros-args, as -p NAME:=VALUE')

@@ -248,7 +248,7 @@ def staged(out: Path) -> Iterator[Path]:
             out.rename(old)
         staging.rename(out)
         shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
+    except BaseException:  # an interruption, too, leaves no half folder
         shutil.rmtree(staging, ignore_errors=True)
         for parent in missing:
             with suppress(OSError):  # it holds something that is not ours, or was never made

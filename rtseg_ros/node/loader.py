@@ -98,7 +98,7 @@ class Loader:
     def _swap(self, serving: Serving, model: Model) -> None:
         try:
             serving.swap(model).result()
-        except Exception:
+        except Exception:  # passed on; a network that did not get its place is closed first
             if serving.model is not model:
                 model.pipeline.close()
             raise

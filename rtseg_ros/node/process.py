@@ -12,7 +12,6 @@ from typing import Any, List, NoReturn
 
 from ..startup import answer_signals, load
 
-EXIT_USAGE = 64
 EXIT_FAILURE = 70
 PATIENCE_S = 0.3
 """Seconds that a running inference may take to end once the process was asked to."""
@@ -33,24 +32,20 @@ def main() -> NoReturn:
 
 
 def _run(arguments: List[str], stop: threading.Event) -> int:
-    import rclpy
-    from rclpy.signals import SignalHandlerOptions
+    from rtseg_models.errors import RtsegError
 
+    from ..shell import initialise, refuse_unknown
     from ..transport import make_room_for_images
 
     transport = make_room_for_images(os.environ)
     try:
-        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    except Exception as error:  # rclpy raises several types of its own for a bad command line or parameter file
-        if rclpy.ok():  # the context is there, and logging comes after it
-            return _refused(f'rclpy cannot start logging (ROS_LOG_DIR sets its folder): {error}', EXIT_FAILURE)
-        return _refused(f'bad ROS arguments: {error}')
-    unknown = rclpy.utilities.remove_ros_args(arguments)[1:]
-    if '--help' in unknown or '-h' in unknown:
-        print('usage: segmentation_node [--ros-args -p NAME:=VALUE --params-file FILE -r FROM:=TO ...]')
-        return 0
-    if unknown:
-        return _refused(f'unknown arguments {" ".join(unknown)!r}; parameters go behind --ros-args, as -p NAME:=VALUE')
+        unknown = initialise(arguments)
+        if '--help' in unknown or '-h' in unknown:
+            print('usage: segmentation_node [--ros-args -p NAME:=VALUE --params-file FILE -r FROM:=TO ...]')
+            return 0
+        refuse_unknown(unknown)
+    except RtsegError as error:
+        return _refused(error)
     return _serve(stop, transport)
 
 
@@ -66,7 +61,7 @@ def _serve(stop: threading.Event, transport: str) -> int:
     try:
         node = SegmentationNode(stop.set, stop.is_set)
     except RtsegError as error:
-        return _refused(str(error), error.exit_code)
+        return _refused(error)
     node.get_logger().info(transport)
     forward_library_log(node.get_logger())
     executor = SingleThreadedExecutor()
@@ -105,9 +100,9 @@ def _live(node: Any, executor: Any, stop: threading.Event) -> None:
         print(f'segmentation_node: while closing: {error}', file=sys.stderr)
 
 
-def _refused(message: str, code: int = EXIT_USAGE) -> int:
-    print(f'segmentation_node: {message}', file=sys.stderr)
-    return code
+def _refused(error: Any) -> int:
+    print(f'segmentation_node: {error}', file=sys.stderr)
+    return int(error.exit_code)
 
 
 if __name__ == '__main__':

@@ -66,7 +66,7 @@ class Serving:
             for name in names:
                 self.cameras.append(Camera(node, name, settings(), guard, self._receive))
             self.announce()
-        except Exception:
+        except Exception:  # passed on; nobody else could close what is half made
             self.close()
             raise
 

@@ -265,22 +265,15 @@ def test_the_legends_latched_last_are_those_of_the_network_that_serves():
     assert latched[-1] == 'new'
 
 
-def test_a_network_that_serves_is_never_closed_for_a_late_error():
+@pytest.mark.parametrize(('serves', 'error'), ((True, RuntimeError('late')), (False, RtsegError('cleaned up'))))
+def test_a_network_is_closed_for_an_error_unless_it_serves(serves, error):
     closed, done = [], Future()
-    done.set_exception(RuntimeError('late'))
+    done.set_exception(error)
     new = SimpleNamespace(pipeline=SimpleNamespace(close=lambda: closed.append(1)))
-    with pytest.raises(RuntimeError, match='late'):
-        Loader(None, lambda: False)._swap(SimpleNamespace(model=new, swap=lambda model: done), new)
-    assert not closed
-
-
-def test_a_network_that_cannot_take_its_place_is_closed():
-    closed, done = [], Future()
-    done.set_exception(RtsegError('the node was cleaned up'))
-    fresh = SimpleNamespace(pipeline=SimpleNamespace(close=lambda: closed.append(1)))
-    with pytest.raises(RtsegError, match='cleaned up'):
-        Loader(None, lambda: False)._swap(SimpleNamespace(model=None, swap=lambda model: done), fresh)
-    assert closed == [1]
+    serving = SimpleNamespace(model=new if serves else None, swap=lambda model: done)
+    with pytest.raises(type(error), match=str(error)):
+        Loader(None, lambda: False)._swap(serving, new)
+    assert bool(closed) != serves
 
 
 def test_a_failed_reload_is_forgotten_once_a_network_is_configured():

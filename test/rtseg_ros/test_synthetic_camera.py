@@ -180,6 +180,12 @@ def test_a_parameter_that_cannot_be_had_is_refused(assignment, expected):
     assert expected in errors and len(errors.strip().splitlines()) == 1, errors
 
 
+def test_a_log_folder_that_cannot_be_had_is_no_usage_error():
+    camera = start(ROS_LOG_DIR='/proc/none')
+    _, errors = camera.communicate(timeout=30)
+    assert camera.returncode == 70 and 'cannot start logging' in errors, errors
+
+
 def test_an_unwritable_cache_is_told_and_done_without(probe, tmp_path):
     (tmp_path / 'street').write_text('a file where the folder should be')
     temporary = tmp_path / 'temporary'
