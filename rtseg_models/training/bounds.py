@@ -14,7 +14,7 @@ CHOICES = {
     'optimiser': ('sgd', 'rmsprop', 'adam'),
     'schedule': ('poly', 'step', 'plateau'),
     'decay_on': ('dense', 'all'),
-    'loss': ('cross_entropy', 'ohem'),
+    'loss': ('cross_entropy', 'ohem', 'lovasz'),
     'precision': ('fp32', 'bf16', 'fp16'),
 }
 

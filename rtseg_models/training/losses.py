@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The training loss: cross-entropy over the labelled pixels of all processes, auxiliary heads, hard-pixel mining."""
+"""The training loss: cross-entropy over the labelled pixels of all processes, auxiliary heads, hard-pixel mining, and
+a surrogate of the mean IoU itself.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,7 @@ from ..networks.blocks import resize
 
 OHEM_PROBABILITY = 0.7  # pixels whose class is given less than this are hard (DABNet's published code)
 OHEM_SHARE = 1 / 16  # at least this share of the pixels is kept, the hardest
+JACCARD_PIXELS = 200_000  # of a pass that the surrogate of the IoU sorts, for each class
 
 
 def class_weights(counts: np.ndarray, c: float) -> Tensor:
@@ -48,6 +51,27 @@ def _hard(entropy: Tensor, labelled: Tensor) -> Tensor:
     return given <= bound
 
 
+def lovasz_softmax(logits: Tensor, labels: Tensor, ignore_id: int) -> Tensor:
+    """The convex surrogate of 1 - IoU, averaged over the classes that are labelled; 0 where none is.
+
+    ``logits`` (N,C,h,w), ``labels`` (N,h,w); of more than ``JACCARD_PIXELS`` pixels evenly spread ones are taken.
+    Berman, Rannen Triki, Blaschko: The Lovász-Softmax loss, CVPR 2018, equations 9 to 12.
+    """
+    spacing = -(-labels.numel() // JACCARD_PIXELS)
+    ids = labels.flatten()[::spacing]
+    shares = logits.permute(0, 2, 3, 1).flatten(0, 2)[::spacing].softmax(1)
+    ids, shares = ids[ids != ignore_id], shares[ids != ignore_id]
+    present = torch.unique(ids)
+    if not len(present):
+        return logits.sum() * 0.0
+    belongs = (ids == present[:, None]).float()
+    errors, order = (belongs - shares[:, present].T).abs().sort(1, descending=True)
+    belongs = belongs.gather(1, order)
+    total = belongs.sum(1, keepdim=True)
+    loss = 1 - (total - belongs.cumsum(1)) / (total + (1 - belongs).cumsum(1))
+    return (errors * loss.diff(dim=1, prepend=torch.zeros_like(total))).sum(1).mean()
+
+
 def segmentation_loss(
     network: nn.Module,
     x: Tensor,
@@ -55,7 +79,7 @@ def segmentation_loss(
     weights: Tensor,
     ignore_id: int,
     *,
-    hard_only: bool = False,
+    kind: str = 'cross_entropy',
     divisor: Optional[Tensor] = None,
 ) -> Tensor:
     """Weighted cross-entropy of logits resized to the labels' size (N,h,w), plus the auxiliary heads' at their weight.
@@ -63,7 +87,9 @@ def segmentation_loss(
     The sum over this process's pixels is divided by ``divisor``, by default the number of labelled pixels of all
     processes (each counted with its class's weight), and multiplied by the number of processes: averaging the gradients
     over processes, which distributed data parallel does, then gives the gradient of the mean over the whole batch.
-    With ``hard_only`` each head's hard pixels are chosen and counted in this pass. Zero where no pixel is labelled.
+    ``kind`` is the recipe's ``loss``. 'ohem': each head's hard pixels are chosen and counted in this pass. 'lovasz':
+    the surrogate of this pass's IoU comes on top, without the auxiliary heads'; processes and passes are averaged.
+    Zero where no pixel is labelled.
     """
     processes = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
     labelled = labels != ignore_id
@@ -71,16 +97,22 @@ def segmentation_loss(
     weight = pixel_weights(labels, weights, ignore_id)
     total = over_processes(weight.sum()) if divisor is None else divisor
 
+    def resized(logits: Tensor) -> Tensor:
+        return resize(logits.float(), (int(labels.shape[-2]), int(labels.shape[-1])))
+
     def entropy(logits: Tensor) -> Tensor:
-        logits = resize(logits.float(), (int(labels.shape[-2]), int(labels.shape[-1])))
         each = F.cross_entropy(logits, targets, reduction='none')
-        if not hard_only:
+        if kind != 'ohem':
             return (each * weight).sum() * processes / total.clamp(min=1e-6)
         chosen = weight * _hard(each.detach(), labelled)
         return (each * chosen).sum() * processes / over_processes(chosen.sum()).clamp(min=1e-6)
 
+    def main(logits: Tensor) -> Tensor:
+        logits = resized(logits)
+        return entropy(logits) + (lovasz_softmax(logits, labels, ignore_id) if kind == 'lovasz' else 0.0)
+
     if not hasattr(network, 'aux_heads'):
-        return entropy(network(x))
+        return main(network(x))
     logits, aux = network.forward_with_aux(x)  # type: ignore[operator]
     share: float = network.aux_weight  # type: ignore[assignment]
-    return entropy(logits) + share * torch.stack([entropy(a) for a in aux]).sum()
+    return main(logits) + share * torch.stack([entropy(resized(a)) for a in aux]).sum()

@@ -200,7 +200,7 @@ class SegmentationModule(TrainingModule):
             labels,
             self.weights,
             ignore_id,
-            hard_only=self.recipe.loss == 'ohem',
+            kind=self.recipe.loss,
             divisor=self.labelled / accumulate if accumulate > 1 else None,  # Lightning divides by the passes again
         )
 

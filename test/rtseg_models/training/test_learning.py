@@ -46,14 +46,14 @@ def test_the_loss_weighs_classes_and_mines_hard_pixels(
     real = module.segmentation_loss
 
     def noted(network: Any, x: Any, labels: Any, weights: Any, *others: Any, **options: Any) -> Any:
-        seen.append((weights, options['hard_only']))
+        seen.append((weights, options['kind']))
         return real(network, x, labels, weights, *others, **options)
 
     monkeypatch.setattr(module, 'segmentation_loss', noted)
     train(replace(RUN, epochs=1, loss='ohem', class_weight_c=1.10), data, tmp_path)
-    ((weights, hard_only),) = seen
+    ((weights, kind),) = seen
     torch.testing.assert_close(weights, class_weights(data.counts, 1.10))
-    assert hard_only
+    assert kind == 'ohem'
 
 
 def test_what_is_kept_is_an_average_of_the_steps(checkpoint: Path) -> None:

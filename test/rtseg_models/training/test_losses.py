@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rtseg_models.training.losses import class_weights, segmentation_loss
+from rtseg_models.training import losses
+from rtseg_models.training.losses import class_weights, lovasz_softmax, segmentation_loss
 
 
 class Fixed(torch.nn.Module):
@@ -61,8 +62,8 @@ def test_logits_are_resized_to_the_labels(case: tuple[torch.Tensor, ...]) -> Non
 def test_nothing_labelled_is_zero_and_finite(case: tuple[torch.Tensor, ...]) -> None:
     logits, labels, weights = case
     network = Fixed(logits)
-    for hard_only in (False, True):
-        loss = segmentation_loss(network, logits, torch.full_like(labels, 5), weights, 5, hard_only=hard_only)
+    for kind in ('cross_entropy', 'ohem', 'lovasz'):
+        loss = segmentation_loss(network, logits, torch.full_like(labels, 5), weights, 5, kind=kind)
         loss.backward()
         assert float(loss.detach()) == 0.0 and torch.isfinite(network.logits.grad).all()
 
@@ -74,13 +75,65 @@ def test_hard_pixels_only() -> None:
     labels = torch.zeros((1, 4, 8), dtype=torch.long)
     labels[0, 0, :3] = 1  # three pixels are wrong
     weights = torch.ones(2)
-    loss = segmentation_loss(Fixed(logits), logits, labels, weights, 255, hard_only=True)
+    loss = segmentation_loss(Fixed(logits), logits, labels, weights, 255, kind='ohem')
     assert float(loss.detach()) == pytest.approx(np.log1p(np.exp(5.0)), rel=1e-5)
     labels[:] = 0
     logits[0, 0, 0, 0] = 3.0  # the hardest of all sure ones
     logits[0, 0, 0, 1] = 4.0  # the second: a sixteenth of 32 pixels is two
-    loss = segmentation_loss(Fixed(logits), logits, labels, weights, 255, hard_only=True)
+    loss = segmentation_loss(Fixed(logits), logits, labels, weights, 255, kind='ohem')
     assert float(loss.detach()) == pytest.approx((np.log1p(np.exp(-3.0)) + np.log1p(np.exp(-4.0))) / 2, rel=1e-5)
+
+
+def jaccard_surrogate(logits: torch.Tensor, labels: torch.Tensor, ignore_id: int) -> float:
+    """The Lovász extension of each class's Jaccard loss by its definition: sets grow pixel by pixel, worst first."""
+    shares = logits.double().softmax(1).permute(0, 2, 3, 1).reshape(-1, logits.shape[1]).numpy()
+    ids = labels.flatten().numpy()
+    shares, ids = shares[ids != ignore_id], ids[ids != ignore_id]
+    losses = []
+    for label in np.unique(ids):
+        belongs = ids == label
+        errors = np.abs(belongs - shares[:, label])
+        wrong, before, loss = np.zeros(len(ids), bool), 0.0, 0.0
+        for pixel in np.argsort(-errors, kind='stable'):
+            wrong[pixel] = True
+            predicted = belongs ^ wrong
+            jaccard = 1 - (predicted & belongs).sum() / (predicted | belongs).sum()
+            loss += errors[pixel] * (jaccard - before)
+            before = jaccard
+        losses.append(loss)
+    return float(np.mean(losses))
+
+
+def test_the_surrogate_of_the_iou_equals_its_definition(case: tuple[torch.Tensor, ...]) -> None:
+    logits, labels, weights = case
+    labels = torch.where(labels == 3, 5, labels)  # a class without a pixel does not count
+    found = lovasz_softmax(logits, labels, 5)
+    assert float(found) == pytest.approx(jaccard_surrogate(logits, labels, 5), rel=1e-5)
+    network = WithAux(logits)
+    both = segmentation_loss(network, logits, labels, weights, 5, kind='lovasz')
+    entropy = segmentation_loss(network, logits, labels, weights, 5)
+    assert float((both - entropy).detach()) == pytest.approx(float(found), rel=1e-5)  # not of the auxiliary heads
+
+
+def test_the_surrogate_of_sure_labels_is_one_minus_their_iou() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels, found = (torch.randint(0, 3, (2, 16, 24), generator=generator) for _ in range(2))
+    logits = 100.0 * F.one_hot(found, 3).permute(0, 3, 1, 2).float()
+    ious = [((found == c) & (labels == c)).sum() / ((found == c) | (labels == c)).sum() for c in range(3)]
+    assert float(lovasz_softmax(logits, labels, 255)) == pytest.approx(1 - float(sum(ious)) / 3, rel=1e-5)
+
+
+def test_the_surrogate_of_many_pixels_is_that_of_some_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn((1, 4, 64, 99), generator=generator, requires_grad=True)
+    labels = torch.randint(0, 4, (1, 64, 99), generator=generator)
+    whole = float(lovasz_softmax(logits, labels, 255).detach())
+    monkeypatch.setattr(losses, 'JACCARD_PIXELS', 1000)
+    some = lovasz_softmax(logits, labels, 255)
+    some.backward()
+    assert logits.grad is not None
+    assert 500 < int((logits.grad != 0).any(1).sum()) <= 1000
+    assert float(some.detach()) == pytest.approx(whole, abs=0.03)
 
 
 def test_class_weights() -> None:
