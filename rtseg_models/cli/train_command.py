@@ -51,7 +51,9 @@ from .output import console, progress
 @click.option(
     '--pretrained', type=click.Path(path_type=Path), help='Checkpoint or front-end weights, in place of images.'
 )
-@click.option('--start-from', type=click.Path(path_type=Path), help='Checkpoint whose weights the run begins with.')
+@click.option(
+    '--start-from', type=click.Path(path_type=Path), help='Bundle or checkpoint whose weights the run begins with.'
+)
 @click.option('--resume', is_flag=True, help='Go on after the last finished epoch in OUT.')
 def command(
     recipe: str,

@@ -69,8 +69,8 @@ def train(
     """Train every stage of the recipe and return the last checkpoint, ``out/last.pt``.
 
     A pre-training learns from ``images``, or ``pretrained`` (see ``load_pretrained``) takes its place;
-    ConfigurationError where there is neither. ``start_from`` is a checkpoint whose averaged weights the first stage
-    begins with, not beside ``pretrained``. ``resume`` goes on after the last finished epoch; without it, RtsegError
+    ConfigurationError where there is neither. The first stage begins with the weights of ``start_from``, a checkpoint
+    or a bundle, not beside ``pretrained``. ``resume`` goes on after the last finished epoch; without it, RtsegError
     where the folder holds a checkpoint. NonFiniteLoss and OutOfMemory keep the last checkpoint; SIGTERM to any process
     ends all of them after the epoch, with exit status 143. One process logs. The processes of several machines need
     ``out`` to be one folder that they share.
@@ -147,7 +147,8 @@ def _train_stage(
     network = build_network(recipe.network, len(classes), aux=True, **recipe.network_args)
     lineage: List[str] = []
     if begin is not None:
-        network, lineage = begun(network, recipe, begin)
+        network, lineage, anew = begun(network, recipe, begin)
+        log(f'begins with the weights of {begin.path}' + (f'; anew: {", ".join(anew)}' if anew else ''))
     trainer: Optional[lightning.Trainer] = None
     batches = Batches(
         sources.train,

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional
 
 import torch
 
-from .checkpoint import read_checkpoint
+from .checkpoint import read_origin
 from .launch import training_device, world
 from .recipe import Recipe
 
@@ -32,7 +32,7 @@ def facts(recipe: Recipe, lineage: List[str], parent: Optional[Path]) -> Dict[st
 
 def learnt_before(recipe: Recipe, parent: Path) -> List[str]:
     """Splits of the recipe's dataset that ``parent``'s weights have learnt from, the held-out drive among them."""
-    state = read_checkpoint(parent)
+    state = read_origin(parent)
     before = json.loads(state['recipe'])
     if before['dataset'] != recipe.dataset:
         return []
