@@ -60,16 +60,14 @@ def lovasz_softmax(logits: Tensor, labels: Tensor, ignore_id: int) -> Tensor:
     spacing = -(-labels.numel() // JACCARD_PIXELS)
     ids = labels.flatten()[::spacing]
     shares = logits.permute(0, 2, 3, 1).flatten(0, 2)[::spacing].softmax(1)
-    ids, shares = ids[ids != ignore_id], shares[ids != ignore_id]
-    present = torch.unique(ids)
-    if not len(present):
-        return logits.sum() * 0.0
-    belongs = (ids == present[:, None]).float()
-    errors, order = (belongs - shares[:, present].T).abs().sort(1, descending=True)
+    belongs = (ids == torch.arange(shares.shape[1], device=ids.device)[:, None]).float()
+    errors, order = torch.where(ids == ignore_id, 0.0, (belongs - shares.T).abs()).sort(1, descending=True)
     belongs = belongs.gather(1, order)
     total = belongs.sum(1, keepdim=True)
     loss = 1 - (total - belongs.cumsum(1)) / (total + (1 - belongs).cumsum(1))
-    return (errors * loss.diff(dim=1, prepend=torch.zeros_like(total))).sum(1).mean()
+    per_class = (errors * loss.diff(dim=1, prepend=torch.zeros_like(total))).sum(1)
+    present = total[:, 0] > 0
+    return torch.where(present, per_class, 0.0).sum() / present.sum().clamp(min=1)
 
 
 def segmentation_loss(

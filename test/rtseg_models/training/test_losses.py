@@ -115,6 +115,26 @@ def test_the_surrogate_of_the_iou_equals_its_definition(case: tuple[torch.Tensor
     assert float((both - entropy).detach()) == pytest.approx(float(found), rel=1e-5)  # not of the auxiliary heads
 
 
+def test_passes_and_processes_are_averaged(case: tuple[torch.Tensor, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, labels, weights = case
+    labelled = weights[labels[labels != 5]].sum()
+    halves = [slice(0, 1), slice(1, 2)]  # Lightning divides the sum of their losses by two
+
+    def mean_of_passes(kind: str) -> torch.Tensor:
+        passes = [(Fixed(logits[half]), labels[half]) for half in halves]
+        found = [segmentation_loss(n, n.logits, y, weights, 5, kind=kind, divisor=labelled / 2) for n, y in passes]
+        return torch.stack(found).detach().sum() / 2
+
+    surrogate = torch.stack([lovasz_softmax(logits[half], labels[half], 5) for half in halves]).mean()
+    assert torch.allclose(mean_of_passes('lovasz') - mean_of_passes('cross_entropy'), surrogate, atol=1e-6)
+
+    alone = segmentation_loss(Fixed(logits), logits, labels, weights, 5, kind='lovasz')
+    monkeypatch.setattr(losses.dist, 'is_initialized', lambda: True)
+    monkeypatch.setattr(losses.dist, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(losses.dist, 'all_reduce', lambda value: value.mul_(2))  # the other process has the same
+    assert torch.allclose(segmentation_loss(Fixed(logits), logits, labels, weights, 5, kind='lovasz'), alone)
+
+
 def test_the_surrogate_of_sure_labels_is_one_minus_their_iou() -> None:
     generator = torch.Generator().manual_seed(0)
     labels, found = (torch.randint(0, 3, (2, 16, 24), generator=generator) for _ in range(2))
