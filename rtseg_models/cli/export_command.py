@@ -16,7 +16,7 @@ from ..evaluation import check_classes
 from ..export.bundle_writer import staged, with_sizes
 from ..export.checkpoint import bundle_from_checkpoint
 from ..export.figures import measure, with_figures
-from ..export.int8 import check_quantiser, measure_int8, quantise
+from ..export.int8 import check_not_quantised, check_quantiser, measure_int8, quantise
 from .model_options import SIZE
 from .output import console, progress
 
@@ -56,19 +56,22 @@ def command(
     if int8:
         check_quantiser()  # measuring takes minutes
     val = open_dataset(dataset, root, 'val') if dataset is not None else None
+    calibration = open_dataset(dataset, root, 'train') if dataset is not None and int8 else None
+    given = load_bundle(str(checkpoint)) if checkpoint.is_dir() else None
+    if given is not None and int8:
+        check_not_quantised(given, given.card.input_size)
     with staged(out) as part:
-        if checkpoint.is_dir():
-            bundle = with_sizes(load_bundle(str(checkpoint)), part, sizes)
+        if given is not None:
+            bundle = with_sizes(given, part, sizes)
         else:
             bundle = bundle_from_checkpoint(checkpoint, part, sizes=sizes)
         if val is not None:
             check_classes(bundle.card, val.class_set)
             with progress('measuring') as advance:
                 bundle = measure(bundle, val, 'val', advance)
-                if int8 and dataset is not None:
-                    train = open_dataset(dataset, root, 'train')
-                    picked = range(0, len(train), max(1, len(train) // CALIBRATION_IMAGES))
-                    quantise(bundle, bundle.card.input_size, [train[i].rgb for i in picked])
+                if calibration is not None:
+                    picked = range(0, len(calibration), max(1, len(calibration) // CALIBRATION_IMAGES))
+                    quantise(bundle, bundle.card.input_size, [calibration[i].rgb for i in picked])
                     bundle = measure_int8(bundle, val, 'val', advance)
         if sources:
             bundle = with_figures(bundle, sources)

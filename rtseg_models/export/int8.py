@@ -32,15 +32,21 @@ def check_quantiser() -> None:
             raise Unavailable(f'quantisation needs the package {package!r}, which is not installed')
 
 
+def check_not_quantised(bundle: Bundle, size: Size) -> Path:
+    """Where the INT8 graph of ``size`` is to be; RtsegError where there is one."""
+    path = quantised_graph(bundle, size)
+    if path.exists():
+        raise RtsegError(f'{path} exists already, not overwriting')
+    return path
+
+
 def quantise(bundle: Bundle, size: Size, images: Sequence[np.ndarray]) -> Path:
     """Write the INT8 graph of ``size``, calibrated on ``images`` (rgb, any size, from the training split).
 
     OpenVINO runs it at precision ``int8``. Some hundred images are customary. RtsegError where the graph exists or
     there is no image; Unavailable where NNCF or OpenVINO is missing.
     """
-    path = quantised_graph(bundle, size)
-    if path.exists():
-        raise RtsegError(f'{path} exists already, not overwriting')
+    path = check_not_quantised(bundle, size)
     if not images:
         raise RtsegError('quantisation needs images to calibrate on')
     check_quantiser()
