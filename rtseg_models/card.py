@@ -14,6 +14,8 @@ from .labels import UNLABELLED, Rgb
 
 SCHEMA = 1
 SMALLEST_SIDE, LARGEST_SIDE = 32, 4096  # of an input, in pixels
+UNKNOWN_SPLIT = 'unknown'
+"""Stands in ``origin['trained_on']`` where nobody knows what the first weights learnt from."""
 
 Size = Tuple[int, int]
 

@@ -11,7 +11,7 @@ from typing import Any, Dict, Optional, Tuple
 import click
 from rich.table import Table
 
-from ..card import Size
+from ..card import UNKNOWN_SPLIT, Size
 from ..datasets import DATASETS, open_dataset
 from ..evaluation import evaluate
 from .model_options import SIZE, open_pipeline, pipeline_options
@@ -49,8 +49,11 @@ def command(
         pipeline = open_pipeline(model, backend, precision, device, threads, size)
         card = pipeline.bundle.card
         learnt_from = card.origin.get('recipe', {}).get('dataset', card.dataset)
-        if dataset in (card.dataset, learnt_from) and split in card.origin.get('trained_on', []):
+        trained_on = card.origin.get('trained_on', [])
+        if dataset in (card.dataset, learnt_from) and split in trained_on:
             log.warning('%s was trained on the %s split of %s: this figure flatters it', model, split, dataset)
+        elif dataset in (card.dataset, learnt_from) and UNKNOWN_SPLIT in trained_on:
+            log.warning('%s may have been trained on the %s split of %s before its last run', model, split, dataset)
         with progress(f'{model} on {dataset} {split}') as advance:
             measured = evaluate(pipeline, data, advance)
         results[model] = {

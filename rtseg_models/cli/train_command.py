@@ -28,7 +28,7 @@ from ..training.plan import check_networks
 from ..training.pretraining import learns_images
 from ..training.recipe import Recipe, with_settings
 from ..training.recipes import RECIPES
-from ..training.report import write_class_table, write_configuration, write_curves
+from ..training.report import write_class_table, write_curves
 from ..training.street_frames import rendered_samples
 from .output import console, progress
 
@@ -109,7 +109,6 @@ def command(
         log=lambda line: console.print(line, soft_wrap=True),
     )
     if first:
-        write_configuration(chosen, data.train.class_set, data.counts, len(data.train), out)
         _write_results(chosen, checkpoint, measured, out)
 
 

@@ -37,9 +37,10 @@ def bundle_from_checkpoint(path: Path, out: Path, *, sizes: Sequence[Size] = ())
         std=tuple(recipe['std']),
         weights_sha256='',
         dataset=classes.name,
-        licence='Apache-2.0',
+        licence=state['licence'],
         origin={
             'trained_on': list(state['trained_on']),
+            'learnt_from': state['learnt_from'],
             'recipe': recipe,
             'epochs': state['epoch'],
             'started_from': state['lineage'],

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from ..bundle import Bundle, load_bundle
-from ..card import Card
+from ..card import UNKNOWN_SPLIT, Card
 from ..datasets import DATASETS, Dataset
 from ..engine import Pipeline
 from ..engine.backends import Options
@@ -98,7 +98,10 @@ def with_words(card: Card) -> Card:
                 f'{split}: another run of the recipe, on {", ".join(figures[split]["trained_on"])}{without}'
             )
         else:
-            protocol.append(f'{split}: these weights')
+            doubt = (
+                ', which may have learnt from it before' if UNKNOWN_SPLIT in card.origin.get('trained_on', []) else ''
+            )
+            protocol.append(f'{split}: these weights{doubt}')
     limits = [f'trained on {domain}' for domain in [getattr(DATASETS.get(card.dataset), 'domain', '')] if domain]
     for split in (s for s in SPLITS if s in card.origin.get('iou', {})):
         weak = [f'{k} {v:.2f}' for k, v in card.origin['iou'][split].items() if v is not None and v < WEAK]

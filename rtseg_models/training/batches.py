@@ -89,6 +89,16 @@ def readers() -> int:
     return max(2, (os.cpu_count() or 1) // world()['local_size'])
 
 
+def check_spread(recipe: Recipe, processes: int) -> None:
+    """ConfigurationError where a batch cannot be shared out evenly."""
+    parts = processes * recipe.accumulate
+    if recipe.batch % parts:
+        raise ConfigurationError(
+            f'batch {recipe.batch} cannot be spread over {processes} processes x {recipe.accumulate} passes; '
+            f'choose a multiple of {parts}'
+        )
+
+
 class Batches:
     """One process's share of every epoch's batches; ``epoch()`` is asked at the start of each iteration.
 
@@ -106,12 +116,7 @@ class Batches:
         process: int = 0,
         processes: int = 1,
     ) -> None:
-        parts = processes * recipe.accumulate
-        if recipe.batch % parts:
-            raise ConfigurationError(
-                f'batch {recipe.batch} cannot be spread over {processes} processes x {recipe.accumulate} passes; '
-                f'choose a multiple of {parts}'
-            )
+        check_spread(recipe, processes)
         self.frames, self.street, self.recipe, self.epoch = frames, street, recipe, epoch
         self.process, self.processes = process, processes
         self.streets = min(len(street), recipe.street_frames)

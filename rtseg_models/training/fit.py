@@ -10,7 +10,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Union
+from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import lightning
 import numpy as np
@@ -28,11 +28,12 @@ from .launch import training_device, world
 from .losses import class_weights
 from .memory import Budget
 from .module import SegmentationModule, TrainingModule
-from .origin import Origin, begun
-from .plan import check_plan, check_same_run, log_plan
+from .origin import Origin, Parent, begun
+from .plan import check_beginning, check_plan, check_same_run, log_plan
 from .pretraining import ClassificationModule, learns_images
 from .provenance import facts
 from .recipe import Recipe
+from .report import recorded_origin, write_configuration
 from .termination import EndsAfterEpoch
 
 PRECISIONS = {'fp32': '32-true', 'bf16': 'bf16-mixed', 'fp16': '16-mixed'}
@@ -69,23 +70,15 @@ def train(
     """Train every stage of the recipe and return the last checkpoint, ``out/last.pt``.
 
     A pre-training learns from ``images``, or ``pretrained`` (see ``load_pretrained``) takes its place;
-    ConfigurationError where there is neither. The first stage begins with the weights of ``start_from``, a checkpoint
-    or a bundle, not beside ``pretrained``. ``resume`` goes on after the last finished epoch; without it, RtsegError
-    where the folder holds a checkpoint. NonFiniteLoss and OutOfMemory keep the last checkpoint; SIGTERM to any process
-    ends all of them after the epoch, with exit status 143. One process logs. The processes of several machines need
-    ``out`` to be one folder that they share.
+    ConfigurationError where there is neither. The first stage begins with the weights of ``start_from``, a
+    checkpoint or a bundle, not beside ``pretrained``. ``resume`` goes on after the last finished epoch; without it,
+    RtsegError where the folder holds a checkpoint. ``out/configuration.json`` tells the settings from the start.
+    NonFiniteLoss and OutOfMemory keep the last checkpoint; SIGTERM to any process ends all of them after the epoch,
+    with exit status 143. One process logs. The processes of several machines need ``out`` to be one folder that
+    they share.
     """
     log = log if world()['rank'] == 0 else _silent
-    stages = recipe.stages()
-    handovers = [*(stage.handover for stage in recipe.before), '']
-    begin: Optional[Origin] = Origin(start_from, 'weights') if start_from else None
-    if learns_images(stages[0][1]):
-        if pretrained is not None and start_from is not None:
-            raise ConfigurationError(f'{pretrained} and {start_from} cannot both be what the run begins with')
-        if pretrained is not None:
-            stages, handovers, begin = stages[1:], handovers[1:], Origin(pretrained, 'pretrained')
-        elif images is None:
-            raise ConfigurationError(f'{recipe.name} begins with a pre-training and was given no images for it')
+    stages, handovers, begin = _stages(recipe, images is not None, pretrained, start_from)
     there = [out / name / 'last.pt' for name, _ in stages if (out / name / 'last.pt').exists()]
     if there and not resume:
         raise RtsegError(f'{there[0]} exists already; resume the run or choose another folder')
@@ -97,6 +90,15 @@ def train(
     for name, stage in stages:
         if (out / name / 'last.pt').exists():
             check_same_run(stage, out / name / 'last.pt', learnt_by(stage).train.class_set)
+    begins_with = str(begin.path) if begin else recorded_origin(out)
+    if begins_with and not (out / stages[0][0] / 'last.pt').exists():
+        if begin is None:
+            raise ConfigurationError(
+                f'{out} began with the weights of {begins_with} and has finished no epoch: name them with --start-from'
+            )
+        check_beginning(stages[0][1], learnt_by(stages[0][1]).train.class_set, begin)
+    if world()['rank'] == 0:
+        write_configuration(recipe, data.train.class_set, data.counts, len(data.train), begins_with, out)
     log_plan(recipe, training_device(), log)
     sources: Optional[Sources] = None
     for (name, stage), handover in zip(stages, handovers):
@@ -105,11 +107,27 @@ def train(
         checkpoint = out / name / 'last.pt'
         if not checkpoint.exists() or read_checkpoint(checkpoint)['epoch'] < stage.epochs:
             if sources is None or sources.data is not learnt_by(stage):
-                sources = Sources.of(learnt_by(stage), stage)
+                sources = Sources.of(learnt_by(stage), any(s.validate_every for _, s in stages))
             first = None if checkpoint.exists() else begin  # a checkpoint holds the weights and their lineage
             _train_stage(name, stage, sources, checkpoint, first, log, callbacks)
         begin = Origin(checkpoint, handover)
     return out / 'last.pt'
+
+
+def _stages(
+    recipe: Recipe, images: bool, pretrained: Optional[Path], start_from: Optional[Path]
+) -> Tuple[List[Tuple[str, Recipe]], List[str], Optional[Origin]]:
+    """The stages to be trained, what each hands over, and what the first begins with."""
+    stages, handovers = recipe.stages(), [*(stage.handover for stage in recipe.before), '']
+    begin = Origin(start_from, 'weights') if start_from else None
+    if learns_images(stages[0][1]):
+        if pretrained is not None and start_from is not None:
+            raise ConfigurationError(f'{pretrained} and {start_from} cannot both be what the run begins with')
+        if pretrained is not None:
+            return stages[1:], handovers[1:], Origin(pretrained, 'pretrained')
+        if not images:
+            raise ConfigurationError(f'{recipe.name} begins with a pre-training and was given no images for it')
+    return stages, handovers, begin
 
 
 def _silent(line: str) -> None:
@@ -125,12 +143,11 @@ class Sources(NamedTuple):
     val: Frames
 
     @classmethod
-    def of(cls, data: Data, recipe: Recipe) -> Sources:
-        """Training samples on the device, validation samples on the host."""
+    def of(cls, data: Data, validated: bool) -> Sources:
+        """Training samples on the device, validation samples, where they are wanted, on the host."""
         device, host, budget = training_device(), torch.device('cpu'), Budget()
-        val = data.val if recipe.validate_every else ()
         train, street = Frames(data.train, device, budget), Frames(data.street, device, budget)
-        return cls(data, train, street, Frames(val, host, budget))
+        return cls(data, train, street, Frames(data.val if validated else (), host, budget))
 
 
 def _train_stage(
@@ -145,9 +162,9 @@ def _train_stage(
     place, classes = world(), sources.data.train.class_set
     torch.manual_seed(recipe.seed)
     network = build_network(recipe.network, len(classes), aux=True, **recipe.network_args)
-    lineage: List[str] = []
+    parent: Optional[Parent] = None
     if begin is not None:
-        network, lineage, anew = begun(network, recipe, begin)
+        network, parent, anew = begun(network, recipe, classes, begin)
         log(f'begins with the weights of {begin.path}' + (f'; anew: {", ".join(anew)}' if anew else ''))
     trainer: Optional[lightning.Trainer] = None
     batches = Batches(
@@ -158,8 +175,7 @@ def _train_stage(
         place['rank'],
         place['size'],
     )
-    parent = begin.path if begin is not None and begin.handover != 'pretrained' else None
-    told = facts(recipe, lineage, parent)
+    told = facts(recipe, classes, parent)
     module: TrainingModule
     if learns_images(recipe):
         module = ClassificationModule(network.train(), recipe, classes, batches, told)

@@ -29,7 +29,14 @@ from .losses import over_processes, pixel_weights, segmentation_loss
 from .optimisers import learning_rate, optimiser
 from .recipe import Recipe
 
-BEGUN_WITH = ('lineage', 'trained_on', 'torch', 'git_commit')  # what a resumed run does not know better
+BEGUN_WITH = (
+    'lineage',
+    'trained_on',
+    'learnt_from',
+    'licence',
+    'torch',
+    'git_commit',
+)  # what a resumed run does not know better
 CHECK_EVERY = 20  # forward passes between looks at the loss, each of which waits for the GPU
 
 

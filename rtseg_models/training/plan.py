@@ -12,23 +12,50 @@ from typing import Callable, Sequence, Set, Tuple
 import torch
 
 from ..errors import ConfigurationError, UsageError
-from ..labels import ClassSet
-from ..networks import build_network
+from ..labels import UNLABELLED, ClassSet
+from ..networks import CLASSIFIERS, build_network
+from .batches import check_spread
 from .checkpoint import read_checkpoint
 from .launch import training_device, world
+from .origin import Origin, Parent, begun, inherit
 from .provenance import hardware
 from .recipe import Recipe
 
 
 def check_plan(stages: Sequence[Tuple[str, Recipe]], handovers: Sequence[str]) -> None:
     """ConfigurationError, before anything is trained, where stages do not fit each other or this machine."""
+    for name, stage in stages:
+        try:
+            check_spread(stage, world()['size'])
+        except ConfigurationError as error:
+            raise ConfigurationError(f'stage {name}: {error}' if name else str(error)) from error
     for (_, before), handover, (_, after) in zip(stages, handovers, stages[1:]):
         wide, thin = ({k: v for k, v in s.network_args.items() if k != 'width'} for s in (before, after))
         if handover == 'prune' and (before.network, wide) != (after.network, thin):
             raise ConfigurationError(
                 f'pruning keeps all but the width: {before.network} {wide} cannot become {after.network} {thin}'
             )
+        _check_handover(before, handover, after)
     _check_machine({stage.precision for _, stage in stages})
+
+
+def check_beginning(stage: Recipe, classes: ClassSet, begin: Origin) -> None:
+    """NotFound, BundleError or ConfigurationError where the first stage cannot begin with these weights."""
+    begun(build_network(stage.network, len(classes), aux=True, **stage.network_args), stage, classes, begin)
+
+
+def _check_handover(before: Recipe, handover: str, after: Recipe) -> None:
+    """Hand over what a fresh network has."""
+    fresh = build_network(after.network, len(TWO), aux=True, **after.network_args)
+    heir = inherit(fresh, after, TWO, Parent.of_stage(asdict(before), TWO), handover).network
+    found, wanted = ({k: w.shape for k, w in n.state_dict().items()} for n in (heir, fresh))
+    if found != wanted:
+        raise ConfigurationError(
+            f'what is handed over from {before.network} is no {after.network} {after.network_args}'
+        )
+
+
+TWO = ClassSet('', ('one', 'two'), ((0, 0, 0), (1, 1, 1)), UNLABELLED)
 
 
 def _check_machine(precisions: Set[str]) -> None:
@@ -52,7 +79,9 @@ BF16_SINCE = 8  # CUDA's compute capability
 
 
 def check_networks(recipe: Recipe) -> None:
-    """UsageError where a stage's network cannot be built with its arguments."""
+    """UsageError where a stage's network cannot be built with its arguments, or the last one segments nothing."""
+    if recipe.network in CLASSIFIERS:
+        raise UsageError(f'{recipe.network} classifies whole images: it can be an earlier stage, not the last')
     for name, stage in recipe.stages():
         try:
             build_network(stage.network, 2, aux=True, **stage.network_args)

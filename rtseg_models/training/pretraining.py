@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any, Dict
+from typing import Dict
 
 import torch
 import torch.nn.functional as F
@@ -67,15 +67,15 @@ def load_pretrained(network: nn.Module, path: Path) -> str:
             raise
         network.load_frontend(path)  # type: ignore[operator]
         return f'front-end {path.name}'
-    load_encoder(network, parent)
-    return f'{json.loads(parent["recipe"])["network"]}, {parent["epoch"]} epochs'
+    name: str = json.loads(parent['recipe'])['network']
+    load_encoder(network, parent['ema'], name)
+    return f'{name}, {parent["epoch"]} epochs'
 
 
-def load_encoder(network: nn.Module, parent: Dict[str, Any]) -> None:
-    """Give ``network`` the encoder of an earlier stage's checkpoint; ConfigurationError where it does not fit."""
-    before = json.loads(parent['recipe'])['network']
+def load_encoder(network: nn.Module, weights: Dict[str, Tensor], name: str) -> None:
+    """Give ``network`` the encoder of the network ``name``; ConfigurationError where it does not fit."""
     try:
-        network.load_encoder(parent['ema'])  # type: ignore[operator]
+        network.load_encoder(weights)  # type: ignore[operator]
     except (AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[-1].strip()
-        raise ConfigurationError(f'a checkpoint of {before} does not fit {type(network).__name__}: {reason}') from error
+        raise ConfigurationError(f'a checkpoint of {name} does not fit {type(network).__name__}: {reason}') from error

@@ -4,40 +4,41 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional
 
 import torch
 
-from .checkpoint import read_origin
+from ..labels import ClassSet
+from .checkpoint import LICENCE, data_name
 from .launch import training_device, world
+from .origin import Parent
 from .recipe import Recipe
 
 
-def facts(recipe: Recipe, lineage: List[str], parent: Optional[Path]) -> Dict[str, Any]:
-    """Hardware, versions, the runs before this and all that was learnt from; ``parent`` is the last of these runs."""
-    learnt = [*recipe.splits, *(learnt_before(recipe, parent) if parent is not None else [])]
+def facts(recipe: Recipe, classes: ClassSet, parent: Optional[Parent]) -> Dict[str, Any]:
+    """Hardware, versions, licence, the runs before this and all that was learnt from; ``parent`` is the last of these.
+
+    A drive that this run holds out and an earlier one did not counts as learnt from.
+    """
+    data = data_name(recipe.dataset, classes)
+    before = parent.learnt_from if parent is not None else {}
+    learnt = [*recipe.splits, *before.get(data, [])]
+    if parent is not None and data in before and recipe.hold_out not in ('', parent.recipe.get('hold_out', '')):
+        learnt.append('held_out_drive')
+    trained_on = list(dict.fromkeys(learnt))
     return {
         'hardware': hardware(recipe),
-        'lineage': lineage,
-        'trained_on': list(dict.fromkeys(learnt)),
+        'lineage': parent.lineage if parent is not None else [],
+        'trained_on': trained_on,
+        'learnt_from': {**before, data: trained_on},
+        'licence': parent.licence if parent is not None else LICENCE,
         'torch': str(torch.__version__),
         'git_commit': commit(),
     }
-
-
-def learnt_before(recipe: Recipe, parent: Path) -> List[str]:
-    """Splits of the recipe's dataset that ``parent``'s weights have learnt from, the held-out drive among them."""
-    state = read_origin(parent)
-    before = json.loads(state['recipe'])
-    if before['dataset'] != recipe.dataset:
-        return []
-    leaked = recipe.hold_out and before.get('hold_out', '') != recipe.hold_out
-    return [*state['trained_on'], *(['held_out_drive'] if leaked else [])]
 
 
 def hardware(recipe: Recipe) -> str:

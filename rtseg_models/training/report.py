@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence
@@ -18,11 +19,18 @@ from .launch import world
 from .provenance import hardware
 from .recipe import Recipe
 
+CONFIGURATION = 'configuration.json'
 
-def write_configuration(recipe: Recipe, classes: ClassSet, counts: np.ndarray, samples: int, out: Path) -> Path:
-    """``out/configuration.json``: the recipe as it runs, each class's share of pixels, device and versions."""
+
+def write_configuration(
+    recipe: Recipe, classes: ClassSet, counts: np.ndarray, samples: int, begins_with: Optional[str], out: Path
+) -> Path:
+    """``out/configuration.json``: the recipe as it runs, where its first weights come from, each class's share of
+    pixels, device and versions.
+    """
     facts = {
         'recipe': asdict(recipe),
+        'begins_with': begins_with,
         'class_set': classes.name,
         'class_shares': {n: round(float(c), 6) for n, c in zip(classes.names, counts / counts.sum())},
         'samples': samples,
@@ -32,9 +40,19 @@ def write_configuration(recipe: Recipe, classes: ClassSet, counts: np.ndarray, s
         'torch': torch.__version__,
     }
     out.mkdir(parents=True, exist_ok=True)
-    path = out / 'configuration.json'
-    path.write_text(json.dumps(facts, indent=2) + '\n', encoding='utf-8')
+    path, part = out / CONFIGURATION, out / f'{CONFIGURATION}.part'
+    part.write_text(json.dumps(facts, indent=2) + '\n', encoding='utf-8')
+    os.replace(part, path)  # another process may be reading it
     return path
+
+
+def recorded_origin(out: Path) -> Optional[str]:
+    """What the run in ``out`` began with, as its configuration tells; None where that is nothing, or is not told."""
+    try:
+        found = json.loads((out / CONFIGURATION).read_text(encoding='utf-8'))['begins_with']
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def write_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], title: str, out: Path) -> Path:

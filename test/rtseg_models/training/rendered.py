@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 
+from rtseg_models.datasets.sample import Sample
 from rtseg_models.street import Street
 from rtseg_models.training.recipe import Recipe
 
@@ -71,3 +73,16 @@ def write_street(root: Path, train: int = 8, val: int = 2) -> Path:
             cv2.imwrite(str(root / f'{split}annot' / f'{split}_{i}.png'), frame.label)
             seed += 1
     return root
+
+
+class Renamed:
+    """A dataset under other class names or with another ignore id."""
+
+    def __init__(self, data: Any, **changes: Any) -> None:
+        self.data, self.class_set = data, replace(data.class_set, **changes)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.data[index]

@@ -45,12 +45,25 @@ def test_encoder_first_then_the_whole(data: Data, tmp_path: Path) -> None:
     assert any('waiting for data' in line for line in lines)
 
 
+WIDER = {'network_args': {'width': 0.5}}
+
+
 def test_wide_first_then_pruned(data: Data, tmp_path: Path) -> None:
-    wide = Stage('wide', {'network_args': {'width': 0.5}}, 'prune')
+    wide = Stage('wide', WIDER, 'prune')
     recipe = replace(ONE, network='contextnet', network_args={'width': 0.25}, before=(wide,))
     last = read_checkpoint(train(recipe, data, tmp_path))
     target = build_network('contextnet', len(CAMVID), aux=True, width=0.25)
     target.load_state_dict(last['ema'])
+    variant = replace(recipe, network='contextnet_cn14_160', network_args={}, before=(wide,))
+    last = read_checkpoint(train(variant, data, tmp_path / 'variant'))
+    build_network('contextnet_cn14_160', len(CAMVID), aux=True).load_state_dict(last['ema'])
+
+
+def test_one_stage_is_validated_where_another_is_not(data: Data, tmp_path: Path) -> None:
+    small = Stage('small', {'validate_every': 0}, 'weights')
+    last = train(replace(ONE, before=(small,), validate_every=1), data, tmp_path)
+    assert 'val_miou' in read_checkpoint(last)['history'][0]
+    assert 'val_miou' not in read_checkpoint(tmp_path / 'small' / 'last.pt')['history'][0]
 
 
 def test_what_earlier_runs_learnt_from_is_remembered(data: Data, tmp_path: Path) -> None:

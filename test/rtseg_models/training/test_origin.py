@@ -5,19 +5,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, List
+from typing import Any, Dict, List
 
+import lightning
 import numpy as np
 import pytest
 import torch
-from rendered import ONE
+from interruptions import SecondEpochFails
+from rendered import ONE, Renamed
 
 from rtseg_models.bundle import Bundle, load_bundle, shipped_bundles
 from rtseg_models.errors import BundleError, ConfigurationError, NotFound
 from rtseg_models.export.checkpoint import bundle_from_checkpoint
-from rtseg_models.labels import CAMVID
+from rtseg_models.export.figures import rewrite_card, with_words
+from rtseg_models.labels import CAMVID, ClassSet
 from rtseg_models.networks import build_network
 from rtseg_models.training.checkpoint import read_checkpoint
 from rtseg_models.training.fit import Data, train
@@ -28,18 +32,28 @@ AT_REST = replace(ONE, lr=1e-12, weight_decay=0.0, ema=0.0)
 """A step that changes nothing but what batch norm remembers."""
 
 
+def quietly(recipe: Recipe, data: Data, out: Path, **options: Any) -> Path:
+    return train(recipe, data, out, log=lambda line: None, **options)
+
+
 @pytest.fixture(scope='module')
 def parent(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The bundle of a run on train and val without one drive."""
     out = tmp_path_factory.mktemp('parent')
     recipe = replace(ONE, splits=('train', 'val'), hold_out='0001TP')
-    return bundle_from_checkpoint(train(recipe, data, out, log=lambda line: None), out / 'bundle')
+    return bundle_from_checkpoint(quietly(recipe, data, out), out / 'bundle')
 
 
-def begin(recipe: Recipe, classes: int, path: Path) -> Beginning:
+def begin(recipe: Recipe, path: Path, classes: ClassSet = CAMVID) -> Beginning:
     torch.manual_seed(7)
-    network = build_network(recipe.network, classes, aux=True, **recipe.network_args)
-    return begun(network, recipe, Origin(path, 'weights'))
+    network = build_network(recipe.network, len(classes), aux=True, **recipe.network_args)
+    return begun(network, recipe, classes, Origin(path, 'weights'))
+
+
+def known_as(bundle: Bundle, folder: Path, **changes: Any) -> Path:
+    """A copy of the bundle whose card says something else."""
+    shutil.copytree(bundle.path, folder)
+    return rewrite_card(load_bundle(str(folder)), replace(bundle.card, **changes)).path
 
 
 def test_a_run_goes_on_from_a_bundle(parent: Bundle, data: Data, tmp_path: Path) -> None:
@@ -58,51 +72,104 @@ def test_a_run_goes_on_from_a_bundle(parent: Bundle, data: Data, tmp_path: Path)
 
 def test_a_checkpoint_gives_its_auxiliary_heads_too(parent: Bundle) -> None:
     checkpoint = parent.path.parent / 'last.pt'
-    network, _, anew = begin(ONE, len(CAMVID), checkpoint)
+    network, _, anew = begin(ONE, checkpoint)
     assert anew == []
     learnt = read_checkpoint(checkpoint)['ema']
     assert all(torch.equal(weight, learnt[name]) for name, weight in network.state_dict().items())
 
 
+THREE = ClassSet('yard', ('path', 'grass', 'shed'), ((1, 1, 1), (2, 2, 2), (3, 3, 3)), 3)
+REVERSED = replace(CAMVID, name='other', names=CAMVID.names[::-1])
 ANEW: Dict[str, List[str]] = {
-    'contextnet': ['aux_heads', 'classifier'],
-    'fast_scnn': ['aux_heads', 'classifier'],
-    'farsee_net': ['backend'],
-    'erfnet': ['decoder'],
+    'contextnet': ['aux_heads', 'classifier.1'],
+    'fast_scnn': ['aux_heads', 'classifier.3'],
+    'farsee_net': ['backend.classify.0'],
+    'erfnet': ['decoder.6'],
     'dabnet': ['head'],
 }
 
 
 @pytest.mark.parametrize('name', ANEW)
-def test_of_other_classes_all_but_the_classifier_is_taken_over(name: str) -> None:
-    """Three classes in place of CamVid's eleven."""
+@pytest.mark.parametrize('classes', [THREE, REVERSED], ids=['three', 'as-many'])
+def test_of_other_classes_all_but_the_classifier_is_taken_over(name: str, classes: ClassSet) -> None:
     shipped = shipped_bundles().get(f'{name}-camvid')
     if shipped is None:
         pytest.skip(f'no bundle of {name} is shipped')
     stored = load_bundle(str(shipped)).weights()
     recipe = replace(ONE, network=name, network_args=json.loads((shipped / 'card.json').read_text())['network_args'])
-    network, _, anew = begin(recipe, 3, Path(f'{name}-camvid'))
-    torch.manual_seed(7)
-    fresh = build_network(name, 3, aux=True, **recipe.network_args).state_dict()
-    own = network.state_dict()
-    kept = [n for n in own if n in stored and stored[n].shape == tuple(own[n].shape)]
-    assert all(np.array_equal(own[n], stored[n]) for n in kept)
-    assert all(torch.equal(own[n], fresh[n]) for n in own if n not in kept)  # batches counted by norms among them
+    network, _, anew = begin(recipe, Path(f'{name}-camvid'), classes)
     assert anew == ANEW[name]
-    assert sum(own[n].numel() for n in kept) > 0.9 * sum(w.size for w in stored.values())
+    torch.manual_seed(7)
+    fresh = build_network(name, len(classes), aux=True, **recipe.network_args)
+    first = dict(fresh.named_parameters())
+    for full_name, weight in network.named_parameters():
+        if full_name.startswith(tuple(f'{part}.' for part in anew)):
+            assert torch.equal(weight, first[full_name]), full_name
+        else:
+            assert np.array_equal(weight.detach(), stored[full_name]), full_name
 
 
 def test_weights_that_do_not_fit_are_refused(parent: Bundle, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match='weights of fast_scnn do not fit contextnet: '):
-        begin(replace(ONE, network='contextnet'), len(CAMVID), parent.path)
-    narrow = replace(ONE, network='contextnet', network_args={'width': 0.5})
-    if 'contextnet-camvid' in shipped_bundles():
-        with pytest.raises(ConfigurationError, match='weights of contextnet do not fit contextnet: '):
-            begin(narrow, len(CAMVID), Path('contextnet-camvid'))
+        begin(replace(ONE, network='contextnet'), parent.path)
+    otherwise = known_as(parent, tmp_path / 'otherwise', std=(0.25, 0.25, 0.25), origin={})
+    with pytest.raises(
+        ConfigurationError, match=r'--set mean=\[0\.485,0\.456,0\.406\] --set std=\[0\.25,0\.25,0\.25\]'
+    ):
+        begin(ONE, otherwise)
+    assert begin(replace(ONE, std=(0.25, 0.25, 0.25)), otherwise).anew == ['aux_heads']
     with pytest.raises(NotFound, match='no such checkpoint'):
-        begin(ONE, len(CAMVID), tmp_path / 'none')
+        begin(ONE, tmp_path / 'none')
     with pytest.raises(NotFound, match=r'a bundle folder holds card\.json'):
-        begin(ONE, len(CAMVID), tmp_path)
+        begin(ONE, tmp_path)
     (tmp_path / 'text.pt').write_text('no checkpoint')
     with pytest.raises(BundleError, match='not a checkpoint'):
-        begin(ONE, len(CAMVID), tmp_path / 'text.pt')
+        begin(ONE, tmp_path / 'text.pt')
+
+
+def test_a_licence_is_handed_down(parent: Bundle, data: Data, tmp_path: Path) -> None:
+    assert parent.card.licence == 'Apache-2.0'
+    bound = known_as(parent, tmp_path / 'bound', licence='CC-BY-NC-4.0')
+    child = bundle_from_checkpoint(quietly(AT_REST, data, tmp_path / 'run', start_from=bound), tmp_path / 'child')
+    assert child.card.licence == 'CC-BY-NC-4.0'
+
+
+def test_what_imported_weights_learnt_from_is_not_known(parent: Bundle, data: Data, tmp_path: Path) -> None:
+    imported = known_as(parent, tmp_path / 'imported', origin={'source': 'elsewhere'})
+    child = bundle_from_checkpoint(quietly(AT_REST, data, tmp_path / 'run', start_from=imported), tmp_path / 'child')
+    assert child.card.origin['trained_on'] == ['train', 'unknown']
+    assert child.card.origin['started_from'] == ['imported']
+    told = with_words(replace(child.card, miou={'val': 0.5})).origin['protocol']
+    assert told == 'weights: train, unknown; val: these weights, which may have learnt from it before'
+
+
+def test_what_was_learnt_before_another_dataset_is_remembered(parent: Bundle, data: Data, tmp_path: Path) -> None:
+    elsewhere = replace(data, train=Renamed(data.train, name='yard'))
+    away = replace(AT_REST, dataset='folder')
+    second = quietly(away, elsewhere, tmp_path / 'second', start_from=parent.path)
+    assert read_checkpoint(second)['trained_on'] == ['train']  # of the yard, whose val may be measured
+    third = read_checkpoint(quietly(AT_REST, data, tmp_path / 'third', start_from=second))
+    assert third['trained_on'] == ['train', 'val']
+    assert third['learnt_from'] == {'camvid': ['train', 'val'], 'yard': ['train']}
+    shed = replace(data, train=Renamed(data.train, name='shed'))
+    assert read_checkpoint(quietly(away, shed, tmp_path / 'shed', start_from=second))['trained_on'] == ['train']
+
+
+def test_a_run_killed_in_its_first_epoch_does_not_go_on_without_its_origin(
+    parent: Bundle, data: Data, tmp_path: Path
+) -> None:
+    class Killed(lightning.Callback):
+        def on_train_batch_end(self, *arguments: Any) -> None:
+            raise KeyError('killed')
+
+    with pytest.raises(KeyError, match='killed'):
+        quietly(ONE, data, tmp_path, start_from=parent.path, callbacks=[Killed()])
+    assert json.loads((tmp_path / 'configuration.json').read_text())['begins_with'] == str(parent.path)
+    with pytest.raises(ConfigurationError, match=f'began with the weights of {parent.path} and has finished no epoch'):
+        quietly(ONE, data, tmp_path, resume=True)
+    twice = replace(ONE, epochs=2)
+    with pytest.raises(KeyError, match='interrupted'):
+        quietly(twice, data, tmp_path, resume=True, start_from=parent.path, callbacks=[SecondEpochFails()])
+    ended = read_checkpoint(quietly(twice, data, tmp_path, resume=True))
+    assert (ended['epoch'], ended['lineage']) == (2, ['tiny, 1 epochs'])
+    assert json.loads((tmp_path / 'configuration.json').read_text())['begins_with'] == str(parent.path)

@@ -6,20 +6,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Tuple
+from typing import Tuple
 
 import pytest
 import torch
 from interruptions import SecondEpochFails
-from rendered import ONE
+from rendered import ONE, Renamed
 
-from rtseg_models.datasets.sample import Sample
 from rtseg_models.errors import ConfigurationError, NotFound, RtsegError
 from rtseg_models.labels import CAMVID
 from rtseg_models.training.checkpoint import read_checkpoint
 from rtseg_models.training.fit import Data, train
 from rtseg_models.training.plan import check_plan
-from rtseg_models.training.recipe import Stage
+from rtseg_models.training.recipe import Stage, with_settings
 
 
 def test_refuses_a_folder_in_use_and_other_settings(data: Data, tmp_path: Path) -> None:
@@ -31,19 +30,6 @@ def test_refuses_a_folder_in_use_and_other_settings(data: Data, tmp_path: Path) 
         with pytest.raises(ConfigurationError, match='batch was 4, is 2'):
             train(other, data, tmp_path, resume=True)
     assert (tmp_path / 'last.pt').read_bytes() == before
-
-
-class Renamed:
-    """A dataset under other class names or with another ignore id."""
-
-    def __init__(self, data: Any, **changes: Any) -> None:
-        self.data, self.class_set = data, replace(data.class_set, **changes)
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self.data[index]
 
 
 def test_a_run_does_not_go_on_with_other_classes(data: Data, tmp_path: Path) -> None:
@@ -106,6 +92,19 @@ def test_plans_that_do_not_fit_are_refused_before_anything_is_trained(data: Data
     pruned = replace(ONE, network='contextnet', network_args={'width': 0.25, 'context_scale': 2}, before=(wide,))
     with pytest.raises(ConfigurationError, match='pruning keeps all but the width'):
         train(pruned, data, tmp_path / 'pruned')
+    later = replace(ONE, batch=3, accumulate=2, before=(Stage('small', {'batch': 4}, 'weights'),))
+    with pytest.raises(ConfigurationError, match='batch 3 cannot be spread over 1 processes x 2 passes'):
+        train(later, data, tmp_path / 'later')
+    with pytest.raises(ConfigurationError, match='stage small: batch 5 cannot be spread'):
+        train(with_settings(later, ['small.batch=5', 'batch=4']), data, tmp_path / 'small')
+    with pytest.raises(ConfigurationError, match=r'width is 0\.75; between 0 and the present 0\.5'):
+        train(replace(pruned, network_args={'width': 0.75}), data, tmp_path / 'wider')
+    single = replace(ONE, network='contextnet_context_only', before=(Stage('wide', {}, 'prune'),))
+    with pytest.raises(ConfigurationError, match='only a ContextNet of two branches can be pruned'):
+        train(single, data, tmp_path / 'single')
+    narrower = replace(ONE, network='contextnet', before=(Stage('wide', {'network_args': {'width': 0.5}}, 'weights'),))
+    with pytest.raises(ConfigurationError, match='weights of contextnet do not fit contextnet'):
+        train(narrower, data, tmp_path / 'narrower')
     with pytest.raises(ConfigurationError, match='fp16 needs a GPU'):
         train(replace(ONE, precision='fp16'), data, tmp_path / 'fp16')
     with pytest.raises(NotFound, match='no such checkpoint'):
