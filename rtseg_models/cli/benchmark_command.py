@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import List, Optional, Tuple
 
 import click
-import cv2
 import numpy as np
 
 from ..benchmark import plot, run_benchmark, table
 from ..card import Size
-from ..errors import BundleError, NotFound
+from ..datasets.sample import read_rgb
+from ..errors import NotFound
 from .model_options import BACKEND, DEVICE, PRECISION, SIZE
 from .output import json_option, new_file_option, print_wide, progress, write_json
 
@@ -82,10 +82,4 @@ def read_images(folder: Path) -> List[np.ndarray]:
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in ('.png', '.jpg', '.jpeg'))
     if not paths:
         raise NotFound(f'{folder}: holds no png or jpg image')
-    images = []
-    for path in paths:
-        bgr = cv2.imread(str(path))
-        if bgr is None:
-            raise BundleError(f'{path}: not a readable image')
-        images.append(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
-    return images
+    return [read_rgb(path) for path in paths]

@@ -108,8 +108,11 @@ def _names(data: Dataset) -> Optional[List[str]]:
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """Image file to rgb (H,W,3) uint8; NotFound or BundleError with the path."""
-    bgr = _decoded(path, _bytes(path), cv2.IMREAD_COLOR)
+    """Image file to rgb (H,W,3) uint8; NotFound or BundleError with the path.
+
+    Pixels stay where the sensor put them: an EXIF orientation is ignored, as in label files and on the node.
+    """
+    bgr = _decoded(path, _bytes(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     return np.ascontiguousarray(bgr[:, :, ::-1])
 
 

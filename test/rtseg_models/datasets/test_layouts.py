@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
+from rtseg_models.cli.benchmark_command import read_images
 from rtseg_models.datasets import open_checked, open_dataset
-from rtseg_models.datasets.sample import Joined, hold_out, read_label
+from rtseg_models.datasets.sample import Joined, hold_out, read_label, read_rgb
 from rtseg_models.errors import BundleError, ConfigurationError, NotFound
 
 SHAPE = (8, 12)
@@ -119,6 +120,17 @@ def test_labels_in_a_jpeg_file_are_refused(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f'label{suffix}').write_bytes(cv2.imencode('.jpg', ids(3))[1].tobytes())
     with pytest.raises(BundleError, match='JPEG file, which smears label ids'):
         read_label(tmp_path / f'label{suffix}')
+
+
+def test_no_reader_turns_a_picture_as_its_exif_orientation_says(tmp_path: Path) -> None:
+    """A picture turned beside a label that is not would be of another size, or upside down."""
+    exif = b'Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0'
+    plain = cv2.imencode('.jpg', np.full((*SHAPE, 3), 90, np.uint8))[1].tobytes()
+    turned = plain[:2] + b'\xff\xe1' + (len(exif) + 2).to_bytes(2, 'big') + exif + plain[2:]
+    (tmp_path / 'image.jpg').write_bytes(turned)
+    assert cv2.imread(str(tmp_path / 'image.jpg')).shape[:2] == SHAPE[::-1]
+    assert read_rgb(tmp_path / 'image.jpg').shape[:2] == SHAPE
+    assert [rgb.shape[:2] for rgb in read_images(tmp_path)] == [SHAPE]
 
 
 def test_a_bilevel_label_is_listed_with_its_dataset(tmp_path: Path) -> None:
