@@ -114,17 +114,15 @@ def sha256_of(path: Path) -> str:
 def load_bundle(model: str, weights_root: str = '') -> Bundle:
     """The bundle that ``model`` names, checked: a shipped bundle's name or a path to a folder.
 
-    With ``weights_root`` the folder must resolve inside it (names of shipped bundles excepted). NotFound lists the
-    shipped names; BundleError gives the absolute path and the first offending field or tensor.
+    With ``weights_root`` the folder and all in it must resolve inside it (shipped bundles by name excepted), else
+    ConfigurationError. NotFound lists the shipped names; BundleError gives the absolute path and the first offending
+    field or tensor.
     """
     shipped = shipped_bundles()
-    path = shipped.get(model)
-    if path is None:
-        path = _resolved(model)
-        if weights_root:
-            root = _resolved(weights_root)
-            if root != path and root not in path.parents:
-                raise ConfigurationError(f'{path}: outside weights_root {root}')
+    path = shipped.get(model) or _resolved(model)
+    root = _resolved(weights_root) if weights_root and model not in shipped else None
+    if root is not None:
+        _require_inside(root, path)
     if not os.path.isdir(path):  # Path.is_dir raises where a name is too long
         raise NotFound(f'{path}: no such bundle; shipped bundles: {", ".join(shipped) or "none"}')
     for needed in (path / 'card.json', path / WEIGHTS):
@@ -132,6 +130,9 @@ def load_bundle(model: str, weights_root: str = '') -> Bundle:
             raise NotFound(f'{needed}: no such file; a bundle folder holds card.json and {WEIGHTS}')
         if not needed.is_file():
             raise BundleError(f'{needed}: {"a folder" if needed.is_dir() else "no regular file"}; expected a file')
+    if root is not None:
+        for file in sorted(path.rglob('*')):
+            _require_inside(root, file)
     where = str(path / 'card.json')
     try:
         text = (path / 'card.json').read_text(encoding='utf-8')
@@ -140,6 +141,13 @@ def load_bundle(model: str, weights_root: str = '') -> Bundle:
     bundle = Bundle(path.name, path, Card.from_json(text, where))
     bundle.verify()
     return bundle
+
+
+def _require_inside(root: Path, path: Path) -> None:
+    found = Path(os.path.realpath(path))  # Path.resolve raises over links in a circle
+    if root != found and root not in found.parents:
+        leads = '' if found == path else f' leads to {found},'
+        raise ConfigurationError(f'{path}:{leads} outside weights_root {root}')
 
 
 def _resolved(text: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -193,6 +194,25 @@ def test_weights_root_is_a_folder_and_not_the_beginning_of_a_name(tiny_bundle: B
     shutil.copytree(tiny_bundle.path, tmp_path / 'models-of-others')
     with pytest.raises(ConfigurationError, match='outside weights_root'):
         load_bundle(str(tmp_path / 'models-of-others'), str(tmp_path / 'models'))
+
+
+@pytest.mark.parametrize('name', ['card.json', WEIGHTS, '64x96.onnx', 'golden.npz', 'below/anything'])
+def test_weights_root_confines_every_file_of_a_bundle(tiny_bundle: Bundle, copy: Path, name: str) -> None:
+    (copy / name).parent.mkdir(exist_ok=True)
+    (copy / name).unlink(missing_ok=True)
+    outside = tiny_bundle.path / Path(name).name
+    (copy / name).symlink_to(outside if outside.exists() else tiny_bundle.path)
+    assert load_bundle(str(copy)).path == copy
+    said = f'{copy / name}: leads to {(copy / name).resolve()}, outside weights_root {copy.parent}'
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        load_bundle(str(copy), str(copy.parent))
+
+
+def test_links_inside_weights_root_are_followed(copy: Path) -> None:
+    (copy / WEIGHTS).rename(copy.parent / 'weights')
+    (copy / WEIGHTS).symlink_to(copy.parent / 'weights')
+    (copy / 'circle').symlink_to(copy / 'circle')
+    assert load_bundle(str(copy), str(copy.parent)).path == copy
 
 
 def test_a_golden_sample_of_another_shape_or_kind_is_refused(copy: Path) -> None:
