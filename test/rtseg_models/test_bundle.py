@@ -38,6 +38,12 @@ def with_tensors(path: Path, change: Callable[[dict[str, np.ndarray]], None]) ->
     (path / 'card.json').write_text(replace(card, weights_sha256=sha256_of(path / WEIGHTS)).to_json())
 
 
+def with_facts(path: Path, facts: Dict[str, Any]) -> None:
+    """Change the card."""
+    found = json.loads((path / 'card.json').read_text())
+    (path / 'card.json').write_text(json.dumps({**found, **facts}))
+
+
 def test_a_bundle_is_whole(tiny_bundle: Bundle) -> None:
     assert tiny_bundle.sizes() == [(64, 96), (96, 128)]
     rgb, labels = tiny_bundle.golden()
@@ -138,6 +144,23 @@ def test_tensors_that_do_not_fit_are_named(
 ) -> None:
     with_tensors(copy, change)
     with pytest.raises(BundleError, match=said):
+        Pipeline(load_bundle(str(copy)), backend='torch')
+
+
+@pytest.mark.parametrize(
+    ('facts', 'said'),
+    [
+        ({'network': 'u_net'}, "field 'network' is 'u_net'; known: contextnet, "),
+        ({'network': 'fast_scnn_classifier'}, "field 'network' is 'fast_scnn_classifier'; known: contextnet, "),
+        ({'network_args': {'colour': 'blue'}}, "field 'network_args' is {'colour': 'blue'}: "),
+        ({'network_args': {'classes': 3}}, "field 'network_args' is {'classes': 3}: "),
+        ({'network': 'farsee_net', 'network_args': {'method': 9}}, "field 'network_args' is {'method': 9}: "),
+        ({'output_stride': 4}, "field 'output_stride' is 4; fast_scnn has 8"),
+    ],
+)
+def test_cards_that_describe_no_network_are_refused_by_field(copy: Path, facts: Dict[str, Any], said: str) -> None:
+    with_facts(copy, facts)
+    with pytest.raises(BundleError, match=re.escape(f'{copy / "card.json"}: {said}')):
         Pipeline(load_bundle(str(copy)), backend='torch')
 
 

@@ -14,7 +14,7 @@ import torch
 from ...bundle import WEIGHTS, Bundle
 from ...card import Size
 from ...errors import BundleError
-from ...networks import build_network
+from ...networks import NETWORKS, build_network, logit_stride
 from ...networks.deployed import Deployed
 from .graph_weights import read_header
 
@@ -23,8 +23,8 @@ MAX_IR_VERSION = 8  # what TensorRT 8.5 of JetPack 5 parses
 
 
 def deployed_network(bundle: Bundle) -> Deployed:
-    """The bundle's network in evaluation mode; BundleError names the first tensor that does not fit."""
-    network = build_network(bundle.card.network, bundle.card.classes, **bundle.card.network_args)
+    """The bundle's network in evaluation mode; BundleError names the first field or tensor that does not fit."""
+    network = _network(bundle)
     wanted = {k: v for k, v in network.state_dict().items() if not k.endswith('num_batches_tracked')}
     found = bundle.weights()
     for name in sorted(wanted.keys() | found.keys()):
@@ -39,6 +39,21 @@ def deployed_network(bundle: Bundle) -> Deployed:
             )
     network.load_state_dict({k: torch.from_numpy(v) for k, v in found.items()}, strict=False)
     return Deployed(network, bundle.card.mean, bundle.card.std).eval()
+
+
+def _network(bundle: Bundle) -> torch.nn.Module:
+    card, where = bundle.card, bundle.path / 'card.json'
+    if card.network not in NETWORKS:
+        raise BundleError(f"{where}: field 'network' is {card.network!r}; known: {', '.join(NETWORKS)}")
+    try:
+        network = build_network(card.network, card.classes, **card.network_args)
+    except Exception as error:  # Python, the networks and PyTorch each have their own for arguments that cannot be
+        raise BundleError(f"{where}: field 'network_args' is {card.network_args!r}: {error}") from error
+    if logit_stride(network) != card.output_stride:
+        raise BundleError(
+            f"{where}: field 'output_stride' is {card.output_stride}; {card.network} has {logit_stride(network)}"
+        )
+    return network
 
 
 def export_graph(deployed: Deployed, weights: Path, size: Size) -> bytes:
