@@ -53,7 +53,7 @@ def command(model: str, json_path: Optional[Path]) -> None:
     bad = [row for row in rows if row['result'] != 'agrees' and not row['result'].startswith(NOT_HERE)]
     if bad:
         failed = ', '.join(f'{row["backend"]} on {row["device"]}' for row in bad)
-        raise BundleError(f'{bundle.path}: {failed} failed the golden sample')
+        raise BundleError(f'{failed} failed: {bad[0]["result"]}')
 
 
 def combinations() -> List[Tuple[str, str]]:

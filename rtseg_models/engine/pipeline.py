@@ -14,7 +14,7 @@ from ..card import Size
 from ..errors import BundleError, RtsegError
 from . import kernels
 from .backends import Backend, LabellingBackend, Options, open_backend
-from .postprocess import Grid, confidence_of, lazy_labels
+from .postprocess import Grid, cells_of, confidence_of, lazy_labels
 from .preprocess import stretch
 from .timing import StageClock
 
@@ -83,7 +83,7 @@ class Pipeline:
             (labels,) = self._finite(self._labeller.label(image, grid))
             clock.lap('network')
             return Segmentation(labels, None, {**clock.stage_ms, 'postprocess': 0.0})
-        logits = self.backend.infer(image)[0]
+        logits = self._logits(image, grid)
         clock.lap('network')
         labels = self._finite(lazy_labels(logits, grid, out))
         sureness = confidence_of(logits, grid, labels, threshold) if confidence or threshold > 0 else None
@@ -125,9 +125,20 @@ class Pipeline:
         return self._inputs[count]
 
     def _grid(self, target: Size) -> Grid:
-        card, (h, w) = self.bundle.card, self.input_size
-        cells = (-(-h // card.output_stride), -(-w // card.output_stride))
+        card = self.bundle.card
+        cells = cells_of(self.input_size, card.output_stride)
         return Grid.between(target, self.input_size, card.output_stride, cells, card.align_corners)
+
+    def _logits(self, image: np.ndarray, grid: Grid) -> np.ndarray:
+        """Logits (C,h,w) of an image; BundleError where the card expects others, which not every graph tells."""
+        logits: np.ndarray = self.backend.infer(image)[0]
+        if logits.shape[1:] != grid.cells:
+            stride, (h, w), found = self.bundle.card.output_stride, grid.cells, 'x'.join(map(str, logits.shape[1:]))
+            raise BundleError(
+                f"{self.bundle.path / 'card.json'}: field 'output_stride' is {stride}, which makes {h}x{w} logits of "
+                f'{self.input_size[0]}x{self.input_size[1]} pixels; the network puts out {found}'
+            )
+        return logits
 
     def _finite(self, labels: Optional[np.ndarray]) -> np.ndarray:
         if labels is None:

@@ -53,6 +53,11 @@ class Grid:
         return self.row_low, self.row_fraction, self.column_low, self.column_fraction
 
 
+def cells_of(net: Size, stride: int) -> Size:
+    """Height and width of the logits of a network with input size ``net``."""
+    return -(-net[0] // stride), -(-net[1] // stride)
+
+
 def source_positions(count: int, net: int, stride: int, cells: int, align_corners: bool) -> np.ndarray:
     """Where ``count`` output pixels lie on the logit grid (float64), clamped to [0, cells - 1].
 

@@ -63,6 +63,7 @@ def huge_scale(tensors):
         ({'weights': nan_bias}, (WEIGHTS, "'classifier.3.bias' holds NaN")),
         ({'weights': short_bias}, (WEIGHTS, "'classifier.3.bias' is (5,)", '(11,)')),
         ({'weights': huge_scale}, ('logits hold NaN',)),
+        ({'card': lambda facts: facts.update(output_stride=4)}, ('card.json', "'output_stride' is 4")),
         ({'card': lambda facts: facts['classes'].pop()}, ('card.json', "'classes' has 10 entries", '11 classes')),
     ],
 )

@@ -15,11 +15,13 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Tuple, Union
 
 from ...bundle import WEIGHTS, Bundle
 from ...errors import BundleError
+from ..postprocess import cells_of
 
 # Field numbers of onnx.proto.
-_MODEL_GRAPH, _GRAPH_INITIALIZER, _GRAPH_OUTPUT = 7, 5, 12
+_MODEL_GRAPH, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 7, 5, 11, 12
 _TENSOR_DIMS, _TENSOR_NAME, _TENSOR_EXTERNAL_DATA = 1, 8, 13
 _VALUE_TYPE, _TYPE_TENSOR, _TENSOR_SHAPE, _SHAPE_DIM, _DIM_VALUE = 2, 1, 2, 1, 1
+_NOT_TOLD = 0
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -35,14 +37,23 @@ def check_graph(graph: Path, bundle: Bundle) -> None:
     try:
         model = _fields(_one(_fields(graph.read_bytes()), _MODEL_GRAPH))
         wanted = dict(_external_tensors(model))
-        outputs = _output_channels(model)
-    except (IndexError, KeyError, ValueError, struct.error) as error:
+        _, height, width, _ = _shape(model, _GRAPH_INPUT)
+        _, classes, *cells = _shape(model, _GRAPH_OUTPUT)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, struct.error) as error:
         raise BundleError(f'{graph}: not a readable ONNX graph with external weights') from error
     _compare(wanted, graph, bundle.weights_path)
-    if outputs != bundle.card.classes:
+    card, where = bundle.card, bundle.path / 'card.json'
+    if graph.stem != f'{height}x{width}':
+        raise BundleError(f'{graph}: takes images of {height}x{width}, which its name does not say')
+    if classes != card.classes:
         raise BundleError(
-            f"{bundle.path / 'card.json'}: field 'classes' has {bundle.card.classes} entries, {graph.name} puts out "
-            f'{outputs} classes'
+            f"{where}: field 'classes' has {card.classes} entries, {graph.name} puts out {classes} classes"
+        )
+    expected = cells_of((height, width), card.output_stride)
+    if len(cells) != 2 or any(found not in (side, _NOT_TOLD) for found, side in zip(cells, expected)):
+        raise BundleError(
+            f"{where}: field 'output_stride' is {card.output_stride}, which makes {expected[0]}x{expected[1]} logits "
+            f'of {height}x{width} pixels; {graph.name} puts out {"x".join(map(str, cells))}'
         )
 
 
@@ -83,12 +94,12 @@ def _external_tensors(model: Dict[int, List[Any]]) -> Iterator[Tuple[str, _Exter
             yield name, _External(tuple(_integers(tensor.get(_TENSOR_DIMS, []))), int(facts['offset']))
 
 
-def _output_channels(model: Dict[int, List[Any]]) -> int:
-    """C of the graph's output (1,C,h,w)."""
-    shape = _one(model, _GRAPH_OUTPUT)
+def _shape(model: Dict[int, List[Any]], value: int) -> List[int]:
+    """Sides of the graph's input or output; an exporter that cannot follow a resize does not tell all of them."""
+    shape = _one(model, value)
     for number in (_VALUE_TYPE, _TYPE_TENSOR, _TENSOR_SHAPE):
         shape = _one(_fields(shape), number)
-    return int(_one(_fields(_fields(shape)[_SHAPE_DIM][1]), _DIM_VALUE))
+    return [int(_fields(side).get(_DIM_VALUE, [_NOT_TOLD])[0]) for side in _fields(shape)[_SHAPE_DIM]]
 
 
 def _key_and_value(pair: bytes) -> Tuple[str, str]:

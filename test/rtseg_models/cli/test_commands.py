@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -172,6 +173,19 @@ def test_verify_runs_the_golden_sample_everywhere(tiny_bundle: Bundle) -> None:
     assert done.returncode == 0, done.stderr
     rows = {row['backend']: row for row in json.loads(done.stdout) if row['device'] == 'cpu'}
     assert {rows[b]['result'] for b in ('openvino', 'onnxruntime', 'torch')} == {'agrees'}
+
+
+@pytest.mark.parametrize('command', ['verify', 'build'])
+@pytest.mark.parametrize('facts', [{'output_stride': 4}, {'network_args': {'colour': 'blue'}}])
+def test_a_card_that_contradicts_its_network_is_one_sentence(
+    tiny_bundle: Bundle, tmp_path: Path, command: str, facts: dict[str, Any]
+) -> None:
+    card = Path(shutil.copytree(tiny_bundle.path, tmp_path / 'bundle')) / 'card.json'
+    card.write_text(json.dumps({**json.loads(card.read_text()), **facts}))
+    options = ('--backend', 'torch', '--cache-dir', tmp_path / 'cache') if command == 'build' else ()
+    done = rtseg(command, card.parent, *options)
+    assert done.returncode == 65, done.stderr
+    assert f"{card}: field '{next(iter(facts))}' is " in done.stderr and done.stderr.count('\n') == 1
 
 
 def test_export_adds_sizes_to_a_bundle_folder(tiny_bundle: Bundle, tmp_path: Path) -> None:

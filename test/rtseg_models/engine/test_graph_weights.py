@@ -77,6 +77,20 @@ def test_a_card_of_other_classes_is_refused(copy):
         check_graph(bundle.graph(bundle.card.input_size), bundle)
 
 
+def test_a_card_of_another_stride_is_refused(copy):
+    bundle = rewritten(copy, lambda tensors: None, lambda facts: facts.update(output_stride=4))
+    with pytest.raises(BundleError, match=r"card\.json: field 'output_stride' is 4, .* 128x256 .* puts out 64x128"):
+        check_graph(bundle.graph((512, 1024)), bundle)
+    with pytest.raises(BundleError, match=r"card\.json: field 'output_stride' is 4"):  # this graph does not tell
+        Pipeline(bundle, backend='onnxruntime', input_size=(360, 480)).warm_up(1)
+
+
+def test_a_graph_under_the_name_of_another_size_is_refused(copy):
+    copy.graph((512, 1024)).rename(copy.graph((360, 480)))
+    with pytest.raises(BundleError, match=r'360x480\.onnx: takes images of 512x1024'):
+        check_graph(copy.graph((360, 480)), copy)
+
+
 @pytest.mark.parametrize('length', [0, 10, 1000, 100_000])
 def test_a_graph_cut_short_is_named(copy, length):
     graph = copy.graph(copy.card.input_size)
