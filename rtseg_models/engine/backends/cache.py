@@ -3,11 +3,13 @@
 """Compiled engines and exported graphs on disk. A cache that fails costs time, never the start.
 
 Each engine has a folder of its own, named by all that it depends on, with mode 0700: engines are code. A folder is used
-only while its files have the hashes that were noted when it was written; else it is emptied and built anew.
+only while its files have the hashes that were noted when it was written; else it is emptied and built anew. Processes
+take turns at a folder by a lock beside it, which the kernel takes from them with their end, however they end.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
@@ -15,8 +17,10 @@ import os
 import re
 import shutil
 import stat
+import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Callable, Dict, Optional, TypeVar
+from typing import Callable, Dict, Iterator, Optional, Tuple, TypeVar
 
 from ...bundle import Bundle, sha256_of
 from ...card import Size
@@ -25,6 +29,7 @@ from ...errors import NotKept
 _log = logging.getLogger('rtseg')
 CACHE = Path('~/.cache/rtseg')
 _SEAL = 'sha256.json'
+_TELL_PERIOD_S = 10.0
 Engine = TypeVar('Engine')
 
 
@@ -53,30 +58,66 @@ def build_cached(
 ) -> Engine:
     """``build(folder)`` with the cache folder of ``key``, or ``build(None)`` where there is no usable cache.
 
-    A failure with a cache is logged, the folder is removed and the engine is built without; only a failure of that is
-    the caller's. With ``keep`` NotKept is raised where the engine would not outlast the process.
+    While another process builds there, this one waits and then has its engine. A failure with a cache is logged, the
+    folder is removed and the engine is built without; only a failure of that is the caller's. With ``keep`` NotKept is
+    raised where the engine would not outlast the process.
     """
-    folder = None if root is None else _open_folder(root.expanduser(), key)
-    if folder is None:
-        if keep:
-            raise NotKept(f'{root}: engines cannot be kept there')
-        return build(None)
-    try:
-        engine = build(folder)
-        kept = _write_seal(folder)
-    except Exception as error:  # runtimes raise what they like over a damaged engine or a full disk
-        _log.warning('engine cache %s is of no use (%s); building without it', folder, error)
-        shutil.rmtree(folder, ignore_errors=True)
-        engine, kept = build(None), False
+    with ExitStack() as lock:
+        folder = None if root is None else _open_folder(root.expanduser(), key, lock)
+        built = None if folder is None else _build_into(folder, build)
+    if folder is None and keep:
+        raise NotKept(f'{root}: engines cannot be kept there')
+    engine, kept = built or (build(None), False)
     if keep and not kept:
         raise NotKept(f'{folder}: the engine was built and cannot be kept there')
     return engine
 
 
-def _open_folder(root: Path, key: str) -> Optional[Path]:
+def _build_into(folder: Path, build: Callable[[Optional[Path]], Engine]) -> Optional[Tuple[Engine, bool]]:
+    """The engine, and whether the folder keeps it; None where it could not be built there."""
+    try:
+        return build(folder), _write_seal(folder)
+    except Exception as error:  # runtimes raise what they like over a damaged engine or a full disk
+        _log.warning('engine cache %s is of no use (%s); building without it', folder, error)
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, once no other process does; the log tells of the wait every ten seconds."""
+    descriptor = os.open(folder.with_name(f'.{folder.name}.lock'), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        began_s = told_s = time.monotonic()
+        while not _taken(descriptor):
+            time.sleep(0.05)
+            now_s = time.monotonic()
+            if now_s - told_s >= _TELL_PERIOD_S:
+                told_s = now_s
+                _log.warning('engine cache %s: waiting for another process, for %.0f s', folder, now_s - began_s)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _open_folder(root: Path, key: str, lock: ExitStack) -> Optional[Path]:
+    """The folder of ``key``, empty or with an undamaged engine, for as long as ``lock`` is open; None without one."""
     folder = root / key
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            lock.enter_context(_locked(folder))
+        except OSError:  # a disk that cannot be written, or has no locks: whole engines can be read there
+            if not is_cached(root, key):
+                raise
         folder.mkdir(mode=0o700, exist_ok=True)
         if not _private(folder):
             _log.warning('engine cache %s belongs to or is open to others; running without cache', folder)

@@ -4,8 +4,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from rtseg_models.engine.backends import cache
 from rtseg_models.engine.backends.cache import build_cached
 
 
@@ -61,3 +68,62 @@ def test_a_build_that_fails_on_its_cache_is_repeated_without(tmp_path, caplog):
 def test_a_cache_that_the_runtime_left_empty_is_told(tmp_path, caplog):
     assert build_cached(tmp_path, 'key', lambda folder: 'engine') == 'engine'
     assert 'is the disk full' in caplog.text and not (tmp_path / 'key').exists()
+
+
+def read_engine(folder):
+    return (folder / 'engine').read_bytes()
+
+
+def test_a_second_start_waits_for_the_engine_of_the_first(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(cache, '_TELL_PERIOD_S', 0.1)
+    begun, told = threading.Event(), threading.Event()
+
+    def build(folder):
+        (folder / 'part').touch()
+        begun.set()
+        assert told.wait(10)
+        return write_engine(folder)
+
+    with ThreadPoolExecutor() as starts:
+        first = starts.submit(build_cached, tmp_path, 'key', build)
+        assert begun.wait(10)
+        second = starts.submit(build_cached, tmp_path, 'key', read_engine)
+        other = starts.submit(build_cached, tmp_path, 'other key', write_engine)
+        assert other.result(10) == tmp_path / 'other key'
+        until_s = time.monotonic() + 10
+        while 'waiting for' not in caplog.text and time.monotonic() < until_s:
+            time.sleep(0.01)
+        told.set()
+        assert first.result(10) == tmp_path / 'key' and second.result(10) == b'compiled'
+    assert f'{tmp_path}/key: waiting for another process' in caplog.text
+    assert 'damaged' not in caplog.text and 'of no use' not in caplog.text
+
+
+KILLED_WHILE_IT_BUILDS = """
+import os, signal, sys
+from pathlib import Path
+from rtseg_models.engine.backends.cache import build_cached
+
+def build(folder):
+    (folder / 'part').touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+build_cached(Path(sys.argv[1]), 'key', build)
+"""
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path, caplog):
+    killed = subprocess.run([sys.executable, '-c', KILLED_WHILE_IT_BUILDS, str(tmp_path)], check=False)
+    assert killed.returncode == -9 and (tmp_path / 'key' / 'part').exists()
+    assert build_cached(tmp_path, 'key', write_engine) == tmp_path / 'key'
+    assert not (tmp_path / 'key' / 'part').exists() and 'is damaged; building anew' in caplog.text
+
+
+def test_where_there_are_no_locks_whole_engines_are_read_and_none_is_built(tmp_path, caplog):
+    build_cached(tmp_path, 'key', write_engine)
+    for key in ('key', 'other'):
+        (tmp_path / f'.{key}.lock').unlink(missing_ok=True)
+        (tmp_path / f'.{key}.lock').mkdir()  # what cannot be opened for writing
+    assert build_cached(tmp_path, 'key', read_engine) == b'compiled' and not caplog.records
+    assert build_cached(tmp_path, 'other', write_engine) is None
+    assert 'running without cache' in caplog.text and not (tmp_path / 'other').exists()
