@@ -24,7 +24,7 @@ from typing import Callable, Dict, Iterator, Optional, Tuple, TypeVar
 
 from ...bundle import Bundle, sha256_of
 from ...card import Size
-from ...errors import NotKept
+from ...errors import NotKept, RtsegError
 
 _log = logging.getLogger('rtseg')
 CACHE = Path('~/.cache/rtseg')
@@ -59,8 +59,8 @@ def build_cached(
     """``build(folder)`` with the cache folder of ``key``, or ``build(None)`` where there is no usable cache.
 
     While another process builds there, this one waits and then has its engine. A failure with a cache is logged, the
-    folder is removed and the engine is built without; only a failure of that is the caller's. With ``keep`` NotKept is
-    raised where the engine would not outlast the process.
+    folder is removed and the engine is built without; only a failure of that is the caller's, and an RtsegError, which
+    is none of the cache's. With ``keep`` NotKept is raised where the engine would not outlast the process.
     """
     with ExitStack() as lock:
         folder = None if root is None else _open_folder(root.expanduser(), key, lock)
@@ -77,6 +77,9 @@ def _build_into(folder: Path, build: Callable[[Optional[Path]], Engine]) -> Opti
     """The engine, and whether the folder keeps it; None where it could not be built there."""
     try:
         return build(folder), _write_seal(folder)
+    except RtsegError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     except Exception as error:  # runtimes raise what they like over a damaged engine or a full disk
         _log.warning('engine cache %s is of no use (%s); building without it', folder, error)
         shutil.rmtree(folder, ignore_errors=True)

@@ -14,6 +14,7 @@ import pytest
 
 from rtseg_models.engine.backends import cache
 from rtseg_models.engine.backends.cache import build_cached
+from rtseg_models.errors import BundleError
 
 
 def write_engine(folder):
@@ -63,6 +64,17 @@ def test_a_build_that_fails_on_its_cache_is_repeated_without(tmp_path, caplog):
     assert 'no space left' in caplog.text and not (tmp_path / 'key').exists()
     with pytest.raises(ZeroDivisionError):
         build_cached(tmp_path, 'key', lambda folder: 1 / 0)
+
+
+def test_the_cache_is_not_blamed_for_a_bundle(tmp_path, caplog):
+    def build(folder):
+        builds.append(folder)
+        raise BundleError('tensor of another shape')
+
+    builds = []
+    with pytest.raises(BundleError):
+        build_cached(tmp_path, 'key', build)
+    assert builds == [tmp_path / 'key'] and not (tmp_path / 'key').exists() and not caplog.records
 
 
 def test_a_cache_that_the_runtime_left_empty_is_told(tmp_path, caplog):
