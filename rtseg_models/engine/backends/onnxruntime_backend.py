@@ -19,6 +19,7 @@ from .graphs import graph_file
 from .nvidia import gpu_name
 
 _OUT_OF_MEMORY = ('out of memory', 'Failed to allocate memory', 'bad_alloc', 'bad allocation')
+_CANNOT_START = ('CUDA failure', 'CUDA error', 'CUDNN failure', 'CUBLAS failure')
 _CONTEXT_LOST = ('CUDA failure', 'CUDA error')  # all that it reports of the CUDA runtime; a context rarely survives one
 
 
@@ -45,14 +46,30 @@ class OnnxRuntimeBackend:
 
 
 def create(bundle: Bundle, size: Size, options: Options) -> OnnxRuntimeBackend:
-    """A session over the graph of ``size``, in fp32; Unavailable names the providers of this onnxruntime."""
+    """A session over the graph of ``size``, in fp32; Unavailable names this onnxruntime and what it lacks."""
     precision = choose_precision(bundle.card, options.precision, ('fp32',), 'the onnxruntime backend')
     on_gpu = options.device.startswith('cuda')
     provider = 'CUDAExecutionProvider' if on_gpu else 'CPUExecutionProvider'
     settings = {'device_id': device_index(options.device)} if on_gpu else {}
     with graph_file(bundle, size, options.cache_dir) as graph:
         session = open_session(graph, provider, settings, options.threads)
-    return OnnxRuntimeBackend(session, 'onnxruntime', options.device if on_gpu else 'cpu', precision)
+    backend = OnnxRuntimeBackend(session, 'onnxruntime', options.device if on_gpu else 'cpu', precision)
+    if on_gpu:
+        try_out(backend, size, provider)
+    return backend
+
+
+def try_out(backend: OnnxRuntimeBackend, size: Size, provider: str) -> None:
+    """Run once: that a provider lacks kernels for the GPU shows in a run alone. Unavailable where it fails.
+
+    MemoryError stays one: another program may have the memory.
+    """
+    try:
+        backend.infer(np.zeros((1, *size, 3), np.uint8))
+    except MemoryError:
+        raise
+    except Exception as error:  # onnxruntime's many, told apart by their text alone
+        raise _unavailable(provider, error) from error
 
 
 def open_session(graph: Path, provider: str, settings: Dict[str, Any], threads: int) -> Any:
@@ -68,7 +85,13 @@ def open_session(graph: Path, provider: str, settings: Dict[str, Any], threads: 
         # TF32 would round convolutions to 10 bits behind fp32's name. TensorRT's provider has no option for it, CUDA's
         # only a recent one; NVIDIA's libraries read this when they start.
         os.environ.setdefault('NVIDIA_TF32_OVERRIDE', '0')
-    session = onnxruntime.InferenceSession(str(graph), options, providers=[(provider, settings)])
+    try:
+        session = onnxruntime.InferenceSession(str(graph), options, providers=[(provider, settings)])
+    except Exception as error:  # as above
+        text = str(error)
+        if any(s in text for s in _OUT_OF_MEMORY) or not any(s in text for s in _CANNOT_START):
+            raise
+        raise _unavailable(provider, error) from error
     session.disable_fallback()  # a run that fails must not be done again on the CPU, behind cuda's name
     found: Optional[str] = next(iter(session.get_providers()), None)
     if found != provider:  # onnxruntime goes on with the CPU when a provider's libraries do not load
@@ -84,6 +107,11 @@ def _named(error: Exception, device: str) -> Exception:
     if device.startswith('cuda') and any(sign in text for sign in _CONTEXT_LOST):
         return DeviceLost(f'{device}: {text}')
     return error
+
+
+def _unavailable(provider: str, error: Exception) -> Unavailable:
+    version = onnxruntime.__version__
+    return Unavailable(f'onnxruntime {version}, {provider}: it does not run on this GPU: {error}: {_hint(provider)}')
 
 
 def _hint(provider: str) -> str:

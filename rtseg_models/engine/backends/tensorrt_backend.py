@@ -16,7 +16,7 @@ from . import Options, choose_precision, device_index
 from .cache import build_cached, engine_key, is_cached
 from .graphs import graph_file
 from .nvidia import gpu_name, tensorrt_version
-from .onnxruntime_backend import OnnxRuntimeBackend, open_session
+from .onnxruntime_backend import OnnxRuntimeBackend, open_session, try_out
 
 PROVIDER = 'TensorrtExecutionProvider'
 
@@ -32,7 +32,9 @@ def create(bundle: Bundle, size: Size, options: Options) -> OnnxRuntimeBackend:
             return open_session(graph, PROVIDER, provider_settings(precision, options.device, folder), options.threads)
 
         session = build_cached(options.cache_dir, _key(bundle, size, options), build, options.keep)
-    return OnnxRuntimeBackend(session, 'tensorrt', options.device, precision)
+    backend = OnnxRuntimeBackend(session, 'tensorrt', options.device, precision)
+    try_out(backend, size, PROVIDER)
+    return backend
 
 
 def is_built(bundle: Bundle, size: Size, options: Options) -> bool:

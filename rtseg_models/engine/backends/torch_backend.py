@@ -12,7 +12,7 @@ from torch import nn
 
 from ...bundle import Bundle
 from ...card import Size
-from ...errors import Unavailable
+from ...errors import DeviceLost, Unavailable
 from . import Options, choose_precision, device_index
 from .torch_cuda import CudaBackend
 from .torch_graph import deployed_network
@@ -41,13 +41,31 @@ class TorchBackend:
 def create(bundle: Bundle, size: Size, options: Options) -> Union[TorchBackend, CudaBackend]:
     """The bundle's network in PyTorch, on the CPU in eager mode or on an NVIDIA GPU; ``size`` needs no graph."""
     if options.device.startswith('cuda'):
-        _require_gpu(device_index(options.device))
-        precision = choose_precision(bundle.card, options.precision, _offered(options.device), 'PyTorch on this GPU')
-        return CudaBackend(deployed_network(bundle), size, options.device, precision)
+        return _create_on_gpu(bundle, size, options)
     choose_precision(bundle.card, options.precision, ('fp32',), 'PyTorch on the CPU')
     if options.threads:
         torch.set_num_threads(options.threads)
     return TorchBackend(deployed_network(bundle))
+
+
+def _create_on_gpu(bundle: Bundle, size: Size, options: Options) -> CudaBackend:
+    """Unavailable where PyTorch cannot use the GPU. That it lacks kernels for one shows in a first run alone."""
+    index = device_index(options.device)
+    _require_gpu(index)
+    precision = choose_precision(bundle.card, options.precision, _offered(options.device), 'PyTorch on this GPU')
+    deployed = deployed_network(bundle)
+    try:
+        backend = CudaBackend(deployed, size, options.device, precision)
+        backend.infer(np.zeros((1, *size, 3), np.uint8))
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except (RuntimeError, DeviceLost) as error:
+        reason = str(error).partition('\n')[0]  # PyTorch goes on with advice for those who debug kernels
+        raise Unavailable(
+            f'device cuda:{index}: PyTorch {torch.__version__} ({_built_for()}) does not run on it: {reason}; install '
+            'a build of PyTorch with kernels for this GPU'
+        ) from error
+    return backend
 
 
 def _offered(device: str) -> Tuple[str, ...]:
@@ -60,8 +78,13 @@ def _require_gpu(index: int) -> None:
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if index < found:
         return
-    built_for = f'built for CUDA {torch.version.cuda}' if torch.version.cuda else 'built without CUDA'
     raise Unavailable(
-        f'device cuda:{index}: PyTorch {torch.__version__} ({built_for}) finds {found} usable GPUs; install a CUDA '
+        f'device cuda:{index}: PyTorch {torch.__version__} ({_built_for()}) finds {found} usable GPUs; install a CUDA '
         'build of PyTorch that suits the driver that nvidia-smi names'
     )
+
+
+def _built_for() -> str:
+    if not torch.version.cuda:
+        return 'built without CUDA'
+    return ' '.join([f'built for CUDA {torch.version.cuda}', *torch.cuda.get_arch_list()])

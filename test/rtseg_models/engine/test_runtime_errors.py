@@ -1,14 +1,18 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What GPU runtimes raise, told apart: short memory is tried once more, a broken context ends the process."""
+"""What GPU runtimes raise, told apart: short memory is tried once more, a broken context ends the process, and a GPU
+that a runtime has no kernels for is not to be had.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from rtseg_models.engine import backends
+from rtseg_models.engine.backends import Options, open_backend
 from rtseg_models.engine.postprocess import Grid
-from rtseg_models.errors import DeviceLost
+from rtseg_models.errors import DeviceLost, Unavailable
 
 RGB = np.zeros((1, 8, 8, 3), np.uint8)
 
@@ -95,3 +99,85 @@ def test_grids_of_ever_new_image_sizes_are_forgotten(cuda_backend, monkeypatch):
         grid = Grid.between((height, 128), (64, 96), 8, (8, 12))
         assert cuda_backend._device_grid(grid) == (grid, 'cuda') == cuda_backend._device_grid(grid)
         assert len(cuda_backend._grids) <= 32
+
+
+NO_KERNELS = 'no kernel image is available for execution on the device'
+
+
+@pytest.fixture
+def strange_gpu(monkeypatch):
+    """A GPU that each runtime finds and then fails on, as ``texts`` say: when it starts, or in its first run."""
+    torch = pytest.importorskip('torch')
+    onnxruntime = pytest.importorskip('onnxruntime')
+    from rtseg_models.engine.backends import torch_backend
+    from rtseg_models.engine.backends.torch_cuda import CudaBackend
+
+    texts = {'run': f'CUDA failure 209: {NO_KERNELS} ; GPU=0'}
+
+    class GpuSession(Session):
+        def __init__(self, graph, options, providers):
+            if 'start' in texts:
+                raise RuntimeError(texts['start'])
+            super().__init__(RuntimeError(texts['run']))
+            self._providers = [name for name, _ in providers]
+
+        def disable_fallback(self):
+            pass
+
+        def get_providers(self):
+            return self._providers
+
+    class GpuBackend(CudaBackend):
+        def __init__(self, deployed, size, device, precision):
+            self.device, self.device_name, self._captured, self._stream = device, 'a GPU', {}, None
+
+        def _run(self, rgb):
+            raise texts.get('torch', RuntimeError(f'CUDA error: {NO_KERNELS}\nCompile with TORCH_USE_CUDA_DSA'))
+
+    class InferenceSession:
+        """The real one on the CPU."""
+
+        real = onnxruntime.InferenceSession
+
+        def __new__(cls, graph, options, providers):
+            on_cpu = providers[0][0] == 'CPUExecutionProvider'
+            return (cls.real if on_cpu else GpuSession)(graph, options, providers=providers)
+
+    found = ['TensorrtExecutionProvider', 'CUDAExecutionProvider', 'CPUExecutionProvider']
+    monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: found)
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', InferenceSession)
+    monkeypatch.setattr(torch_backend, 'CudaBackend', GpuBackend)
+    monkeypatch.setattr(torch_backend, '_require_gpu', lambda index: None)
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda index: (5, 3))
+    monkeypatch.setattr(backends, 'installed', lambda name: name in backends.MODULES)
+    monkeypatch.setattr(backends, 'nvidia_gpu_present', lambda: True)
+    return texts
+
+
+@pytest.mark.parametrize('moment', ['start', 'run'])
+@pytest.mark.parametrize('name', ['tensorrt', 'onnxruntime', 'torch'])
+def test_a_runtime_without_kernels_for_the_gpu_is_unavailable(tiny_bundle, strange_gpu, name, moment, tmp_path, caplog):
+    strange_gpu[moment] = f'CUDA failure 209: {NO_KERNELS} ; GPU=0'
+    with pytest.raises(Unavailable, match=NO_KERNELS) as caught:
+        open_backend(tiny_bundle, (64, 96), name, Options(device='cuda', cache_dir=tmp_path))
+    told = str(caught.value)
+    assert ('PyTorch 2.' if name == 'torch' else 'onnxruntime 1.') in told and 'install' in told
+    assert '\n' not in told and 'TORCH_USE_CUDA_DSA' not in told
+    assert 'of no use' not in caplog.text  # the cache
+
+
+@pytest.mark.parametrize('name', ['auto', 'onnxruntime', 'torch'])
+def test_device_auto_goes_to_the_cpu_where_no_runtime_has_kernels_for_the_gpu(tiny_bundle, strange_gpu, name):
+    backend = open_backend(tiny_bundle, (64, 96), name, Options())
+    assert backend.device == 'cpu' and backend.fallback.count(NO_KERNELS) == (3 if name == 'auto' else 1)
+    assert np.isfinite(backend.infer(np.zeros((1, 64, 96, 3), np.uint8))).all()
+
+
+@pytest.mark.parametrize('moment', ['start', 'run'])
+def test_a_gpu_without_room_at_the_start_is_not_taken_for_one_that_does_not_suit(tiny_bundle, strange_gpu, moment):
+    strange_gpu[moment] = 'CUDA failure 2: out of memory ; GPU=0'
+    strange_gpu['torch'] = short_memory()
+    with pytest.raises((MemoryError, RuntimeError), match='out of memory'):
+        open_backend(tiny_bundle, (64, 96), 'onnxruntime', Options())
+    with pytest.raises(type(short_memory())):
+        open_backend(tiny_bundle, (64, 96), 'torch', Options())
