@@ -12,7 +12,6 @@ from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Float64
 
-from rtseg_models.card import Size
 from rtseg_models.engine import Segmentation
 from rtseg_models.engine.paint import colourise
 
@@ -20,6 +19,7 @@ from ..compressed_codec import encode_compressed
 from ..image_codec import encode_image
 from ..paints import Paints
 from ..parameters import Settings
+from .calibration import rescaled
 from .subscription import keep_last
 
 Make = Callable[[], Any]
@@ -94,31 +94,3 @@ class Outputs:
     def _add(self, topic: str, message_type: Any) -> None:
         qos = keep_last(1, ReliabilityPolicy.RELIABLE)
         self._publishers[topic] = self._node.create_publisher(message_type, self._prefix + topic, qos)
-
-
-def rescaled(info: CameraInfo, size: Size, header: Any) -> CameraInfo:
-    """The camera's calibration for its image stretched to ``size`` (height, width), under ``header``.
-
-    The calibration is of the whole sensor; the image is its region of interest, binned. Both stay so. Pixel centres are
-    at whole numbers, so a principal point c moves to (c + 0.5) * scale - 0.5.
-    """
-    height, width = size
-    rows = (info.roi.height or info.height) / max(info.binning_y, 1)
-    columns = (info.roi.width or info.width) / max(info.binning_x, 1)
-    down, across = height / (rows or height), width / (columns or width)
-    k, p = list(info.k), list(info.p)
-    for matrix, focal_x, centre_x, focal_y, centre_y in ((k, 0, 2, 4, 5), (p, 0, 2, 5, 6)):
-        matrix[focal_x] *= across
-        matrix[focal_y] *= down
-        matrix[centre_x] = (matrix[centre_x] + 0.5) * across - 0.5
-        matrix[centre_y] = (matrix[centre_y] + 0.5) * down - 0.5
-    p[3] *= across
-    p[7] *= down
-    out = CameraInfo(header=header, distortion_model=info.distortion_model)
-    out.height, out.width = round(info.height * down) or height, round(info.width * across) or width
-    out.d, out.k, out.r, out.p = info.d, k, info.r, p
-    out.binning_x, out.binning_y = info.binning_x, info.binning_y
-    out.roi.x_offset, out.roi.width = round(info.roi.x_offset * across), round(info.roi.width * across)
-    out.roi.y_offset, out.roi.height = round(info.roi.y_offset * down), round(info.roi.height * down)
-    out.roi.do_rectify = info.roi.do_rectify
-    return out

@@ -20,6 +20,7 @@ from ..cloud_codec import depth_from_message, message_from_points, points_from_m
 from ..image_codec import BadFrame
 from ..pairing import Pairing
 from ..parameters import Settings
+from .calibration import image_matrix, rectified_matrix
 from .guard import Guard
 from .subscription import SuitedSubscription
 
@@ -126,7 +127,8 @@ class PointsOutput:
     def _from_depth(self, sweep: Any, frame: LabelledFrame) -> np.ndarray:
         if self._depth_info is None:
             raise LookupError(f'nothing on {self.sources[1].topic} yet')
-        return cloud_from_depth(depth_from_message(sweep), frame.labels, frame.rgb, rectified_matrix(self._depth_info))
+        depth = depth_from_message(sweep)
+        return cloud_from_depth(depth, frame.labels, frame.rgb, rectified_matrix(self._depth_info, depth.shape))
 
     def _from_lidar(self, sweep: Any, frame: LabelledFrame) -> np.ndarray:
         info = frame.info
@@ -137,7 +139,7 @@ class PointsOutput:
         assert self._transforms is not None
         pose = self._transforms.matrix(frame.header.frame_id, sweep.header)
         distortion = list(info.d) if any(info.d) else ()
-        points, matrix = points_from_message(sweep).ravel(), image_matrix(info)
+        points, matrix = points_from_message(sweep).ravel(), image_matrix(info, frame.rgb.shape[:2])
         return cloud_from_lidar(points, pose, frame.labels, frame.rgb, matrix, distortion)
 
     def _keep(self, message: Any) -> None:
@@ -190,26 +192,6 @@ def pose_matrix(translation: Any, rotation: Any) -> np.ndarray:
             [0, 0, 0, 1],
         ]
     )
-
-
-def image_matrix(info: CameraInfo) -> np.ndarray:
-    """The camera matrix (3,3) of the raw image: ``info.k`` is the whole sensor's, without its region and binning."""
-    return _cropped(np.array(info.k, np.float64).reshape(3, 3), info)
-
-
-def rectified_matrix(info: CameraInfo) -> np.ndarray:
-    """The camera matrix (3,3) of the rectified image, from ``info.p``; the raw one's where ``p`` is not filled."""
-    if not info.p[0] > 0:
-        return image_matrix(info)
-    return _cropped(np.array(info.p, np.float64).reshape(3, 4)[:, :3].copy(), info)
-
-
-def _cropped(matrix: np.ndarray, info: CameraInfo) -> np.ndarray:
-    for row, offset, binning in ((0, info.roi.x_offset, info.binning_x), (1, info.roi.y_offset, info.binning_y)):
-        factor = max(binning, 1)
-        matrix[row, :2] /= factor
-        matrix[row, 2] = (matrix[row, 2] - offset + 0.5) / factor - 0.5
-    return matrix
 
 
 def _stamp_ns(header: Any) -> int:

@@ -57,6 +57,29 @@ def test_points_carry_the_labels_of_the_mask(setting):
     assert fields['x'][0] == pytest.approx(5 * (np.arange(SMALL[1]) - 79.5) / 100, abs=1e-4)
 
 
+def test_a_calibration_of_another_size_is_rescaled_where_its_aspect_ratio_fits(setting):
+    _, probe = setting(cloud='depth', max_consecutive_failures=4)
+    camera, depth, info = depth_camera(probe)
+
+    def found(calibration, answer):
+        info.publish(calibration)
+        message = probe.frame(picture())
+        depth.publish(wall(message.header, 5.0))
+        camera.publish(message)
+        time.sleep(0.05)
+        return answer()
+
+    square = CameraInfo(height=240, width=240, k=[200.0, 0.0, 119.5, 0.0, 200.0, 119.5, 0.0, 0.0, 1.0])
+    reason = 'camera_info is of 240x240 images and this one is 120x160'
+    until(lambda: found(square, lambda: reason in getattr(probe.diagnosis('cloud'), 'message', '')), 'reason', 20.0)
+    assert not probe.received[f'{NODE}/points']
+    twice = CameraInfo(height=240, width=320, k=[200.0, 0.0, 159.5, 0.0, 200.0, 119.5, 0.0, 0.0, 1.0])
+    points = until(lambda: found(twice, lambda: probe.received[f'{NODE}/points']), 'cloud')[0]
+    fields = points_from_message(points, ('x', 'y'))
+    assert fields['x'][0] == pytest.approx(5 * (np.arange(SMALL[1]) - 79.5) / 100, abs=1e-4)
+    assert fields['y'][:, 0] == pytest.approx(5 * (np.arange(SMALL[0]) - 59.5) / 100, abs=1e-4)
+
+
 def test_a_calibration_that_was_published_once_is_heard(setting):
     _, probe = setting(cloud='depth')
     latched = [probe.publisher(f'/{prefix}camera_info', CameraInfo, durable=True) for prefix in ('', 'depth/')]

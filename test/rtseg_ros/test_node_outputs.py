@@ -17,8 +17,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.backends import Options
-from rtseg_ros.node.outputs import rescaled
-from rtseg_ros.node.points_output import image_matrix, rectified_matrix
+from rtseg_ros.node.calibration import image_matrix, rectified_matrix, rescaled
 
 MASK = f'{NODE}/mask'
 
@@ -190,7 +189,7 @@ def test_calibration_of_a_region_of_interest_stays_the_sensors(binning):
     half = rescaled(info, (image[0] // 2, image[1] // 2), info.header)
     assert (half.height, half.width, half.roi.y_offset, half.roi.height) == (360, 640, 180, 180)
     assert half.k == pytest.approx([500.0, 0.0, 319.5, 0.0, 500.0, 179.5, 0.0, 0.0, 1.0])
-    seen = image_matrix(info)
+    seen = image_matrix(info, image)
     assert seen[:2, :2] == pytest.approx(np.diag([1000.0, 1000.0]) / factor)
     assert seen[:2, 2] == pytest.approx([640 / factor - 0.5, -0.5])  # the optical axis meets the upper edge
 
@@ -198,11 +197,12 @@ def test_calibration_of_a_region_of_interest_stays_the_sensors(binning):
 def test_a_rectified_image_has_the_projections_matrix():
     info = CameraInfo(height=720, width=1280)
     info.k = [700.0, 0.0, 639.5, 0.0, 700.0, 359.5, 0.0, 0.0, 1.0]
-    assert np.array_equal(rectified_matrix(info), image_matrix(info))
+    size = (720, 1280)
+    assert np.array_equal(rectified_matrix(info, size), image_matrix(info, size))
     info.p = [560.0, 0.0, 640.0, -50.0, 0.0, 560.0, 360.0, 0.0, 0.0, 0.0, 1.0, 0.0]
-    assert np.array_equal(rectified_matrix(info), [[560, 0, 640], [0, 560, 360], [0, 0, 1]])
+    assert np.array_equal(rectified_matrix(info, size), [[560, 0, 640], [0, 560, 360], [0, 0, 1]])
     info.roi.x_offset = 40
-    assert rectified_matrix(info)[0, 2] == 600
+    assert rectified_matrix(info, size)[0, 2] == 600
 
 
 def echoed(probe, camera, name, size=SMALL):

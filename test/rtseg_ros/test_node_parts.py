@@ -22,10 +22,11 @@ from rtseg_ros.gate import FrameGate
 from rtseg_ros.node import model as model_module
 from rtseg_ros.node import points_output
 from rtseg_ros.node import serving as serving_module
+from rtseg_ros.node.calibration import image_matrix, misfit, rectified_matrix, rescaled
 from rtseg_ros.node.camera import Arrival, Camera, Session
 from rtseg_ros.node.loader import Loader
 from rtseg_ros.node.model import _Opener, cache_folder
-from rtseg_ros.node.outputs import Outputs, rescaled
+from rtseg_ros.node.outputs import Outputs
 from rtseg_ros.node.points_output import LabelledFrame, PointsOutput
 from rtseg_ros.node.serving import Serving
 from rtseg_ros.paints import Paints
@@ -91,6 +92,35 @@ def test_a_calibration_is_rescaled_in_each_axis_by_its_own_factor():
     assert (out.roi.x_offset, out.roi.width, out.roi.y_offset, out.roi.height) == (160, 160, 180, 180)
 
 
+@pytest.mark.parametrize('binning', [1, 2])
+def test_a_calibration_of_another_size_gives_the_matrix_of_the_images_own(binning):
+    """An image of half the calibrated size, of a region of interest too, sees a point at the pixel that holds it."""
+    info = CameraInfo(height=720, width=1280, binning_x=binning, binning_y=binning)
+    info.k = [1000.0, 0.0, 639.5, 0.0, 900.0, 359.5, 0.0, 0.0, 1.0]
+    info.p = [500.0, 0.0, 639.5, -100.0, 0.0, 450.0, 359.5, -40.0, 0.0, 0.0, 1.0, 0.0]
+    size = (360 // binning, 640 // binning)
+    centre = [size[1] / 2 - 0.5, size[0] / 2 - 0.5]
+    for found, focal in ((image_matrix(info, size), (1000, 900)), (rectified_matrix(info, size), (500, 450))):
+        assert np.diag(found) == pytest.approx([focal[0] / 2 / binning, focal[1] / 2 / binning, 1])
+        assert found[:2, 2] == pytest.approx(centre)
+    info.roi.x_offset, info.roi.width, info.roi.y_offset, info.roi.height = 320, 640, 90, 360
+    assert image_matrix(info, (size[0] // 2, size[1] // 2))[:2, 2] == pytest.approx(
+        [size[1] / 4 - 0.5, 135 / binning - 0.5]
+    )
+
+
+def test_a_calibration_fits_images_of_its_aspect_ratio_but_for_rounding():
+    info = CameraInfo(height=1544, width=2064)
+    for size in ((1544, 2064), (480, 641), (480, 642), (386, 516), (97, 129), (3088, 4128)):
+        assert not misfit(info, size)
+    assert not misfit(CameraInfo(), (480, 640))
+    for size in ((480, 630), (720, 1280), (1544, 2048), (2064, 1544)):
+        told = misfit(info, size)
+        assert '1544x2064' in told and f'{size[0]}x{size[1]}' in told
+        with pytest.raises(ValueError, match='1544x2064'):
+            image_matrix(info, size)
+
+
 # ---- cloud
 
 
@@ -129,7 +159,7 @@ def test_lidar_points_go_through_the_lens(monkeypatch):
 
 def test_depth_is_spread_by_the_rectified_camera(monkeypatch):
     seen = []
-    monkeypatch.setattr(points_output, 'depth_from_message', lambda sweep: None)
+    monkeypatch.setattr(points_output, 'depth_from_message', lambda sweep: np.zeros((2, 2)))
     monkeypatch.setattr(points_output, 'cloud_from_depth', lambda *arguments: seen.append(arguments))
     info = CameraInfo(k=CALIBRATION, p=[50.0, 0.0, 1.0, 0.0, 0.0, 50.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
     cloud_of(_depth_info=info)._from_depth(None, frame_with(None))
