@@ -12,6 +12,7 @@ from typing import Any, Callable, Deque, Dict, Optional
 
 import numpy as np
 from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo
 
 from rtseg_models.engine import NonFiniteLogits, Segmentation
 from rtseg_models.errors import DeviceLost
@@ -21,6 +22,7 @@ from ..gate import FrameGate
 from ..image_codec import BadFrame, decode_image
 from ..parameters import Settings
 from ..statistics import Statistics
+from .calibration import misfit
 from .guard import WARN_PERIOD_S, Guard
 from .inputs import ImageInput
 from .model import Model
@@ -202,10 +204,20 @@ class Camera:
             if not session.open:
                 self.drop('disabled')
                 return False
-            self.outputs.publish(result, frame.rgb, header, model.paints, settings, self.input.camera_info)
+            self.outputs.publish(result, frame.rgb, header, model.paints, settings, self._fitting_info(frame.rgb))
             if self.cloud is not None and self.cloud.wanted():
                 self.cloud.publish(result.labels, frame.rgb, header, self.input.camera_info)
         return True
+
+    def _fitting_info(self, rgb: np.ndarray) -> Optional[CameraInfo]:
+        """The calibration, unless it is of images of another aspect ratio."""
+        info = self.input.camera_info
+        wrong = '' if info is None else misfit(info, rgb.shape[:2])
+        if wrong and 'camera_info' in self.outputs.wanted():
+            self._guard.warn(
+                f'{self.name}:camera_info', f'{self.input.topic}: no ~/camera_info for this frame: {wrong}'
+            )
+        return None if wrong else info
 
     def _finish(self, stages_ms: Dict[str, float], message: Any, settings: Settings) -> None:
         age_s = self._age_s(message)

@@ -177,6 +177,24 @@ def test_camera_info_is_rescaled_with_the_mask(probe, watch, size):
     assert scaled.k[5] == pytest.approx((size[0] - 1) / 2)
 
 
+def test_a_camera_info_of_another_aspect_ratio_is_not_passed_on(node, probe, watch):
+    camera = watch(mask=Image, camera_info=CameraInfo)
+    calibration = probe.publisher('/front/camera_info', CameraInfo)
+    until(calibration.get_subscription_count, 'subscription of camera_info')
+    calibration.publish(CameraInfo(height=240, width=240))
+
+    def warned():
+        exchange(probe, camera, probe.frame(picture()))
+        return node.warning('no ~/camera_info for this frame')
+
+    assert 'of 240x240 images and this one is 120x160' in until(warned, 'warning')
+    without = probe.frame(picture())
+    exchange(probe, camera, without)
+    calibration.publish(CameraInfo(height=SMALL[0], width=SMALL[1]))
+    until(lambda: echoed(probe, camera, 'camera_info'), 'camera_info beside the mask')
+    assert without.header not in [m.header for m in list(probe.received[f'{NODE}/camera_info'])]
+
+
 @pytest.mark.parametrize('binning', [0, 1, 2])
 def test_calibration_of_a_region_of_interest_stays_the_sensors(binning):
     factor = max(binning, 1)
