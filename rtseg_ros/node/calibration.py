@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a CameraInfo says of an image that may have another size than the calibrated one.
+"""A camera's calibration, and what it says of an image that may have another size than the calibrated one.
 
 The calibration is of the whole sensor; the image is its region of interest, binned, and perhaps resized by a driver.
 Pixel centres are at whole numbers.
@@ -8,12 +8,39 @@ Pixel centres are at whole numbers.
 
 from __future__ import annotations
 
-from typing import Any, Tuple
+from typing import Any, Optional, Tuple
 
 import numpy as np
+from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
 from rtseg_models.card import Size
+
+from .subscription import SuitedSubscription
+
+
+class CalibrationInput(SuitedSubscription):
+    """The newest calibration on a topic, until its publisher goes: ``info``. It may come once, so it stays unwanted."""
+
+    def __init__(self, node: Node, topic: str, *, depth: int) -> None:
+        super().__init__(node, topic, CameraInfo, self._keep, depth=depth)
+        self.info: Optional[CameraInfo] = None
+        self._published = False
+
+    def follow(self, wanted: bool) -> None:
+        published = self._node.count_publishers(self.topic) > 0
+        if self._published and not published:
+            self.forget()
+        self._published = published
+        super().follow(wanted)
+
+    def forget(self) -> None:
+        """Drop the calibration and what may still be on its way."""
+        self.close()
+        self.info = None
+
+    def _keep(self, message: CameraInfo) -> None:
+        self.info = message
 
 
 def rescaled(info: CameraInfo, size: Size, header: Any) -> CameraInfo:

@@ -92,6 +92,8 @@ class Camera:
         if self.cloud is not None:
             self.cloud.follow(active)
         self.input.follow(active and (not lazy or self._wanted()))
+        if not active:
+            self.input.calibration.forget()
 
     def close(self) -> None:
         """Unsubscribe and destroy the publishers."""
@@ -206,12 +208,12 @@ class Camera:
                 return False
             self.outputs.publish(result, frame.rgb, header, model.paints, settings, self._fitting_info(frame.rgb))
             if self.cloud is not None and self.cloud.wanted():
-                self.cloud.publish(result.labels, frame.rgb, header, self.input.camera_info)
+                self.cloud.publish(result.labels, frame.rgb, header, self.input.calibration.info)
         return True
 
     def _fitting_info(self, rgb: np.ndarray) -> Optional[CameraInfo]:
         """The calibration, unless it is of images of another aspect ratio."""
-        info = self.input.camera_info
+        info = self.input.calibration.info
         wrong = '' if info is None else misfit(info, rgb.shape[:2])
         if wrong and 'camera_info' in self.outputs.wanted():
             self._guard.warn(

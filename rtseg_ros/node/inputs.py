@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from ..parameters import Settings
+from .calibration import CalibrationInput
 from .subscription import SuitedSubscription
 
 
@@ -23,19 +24,15 @@ class ImageInput(SuitedSubscription):
         topic = str(node.resolve_topic_name(f'{image}/compressed')) if compressed else image
         kind = CompressedImage if compressed else Image
         super().__init__(node, topic, kind, on_image, depth=1, wished=settings.image_reliability)
-        self.camera_info: Optional[CameraInfo] = None
-        self._info = SuitedSubscription(node, _sibling(node, prefix, topic), CameraInfo, self._keep_info, depth=1)
+        self.calibration = CalibrationInput(node, _sibling(node, prefix, topic), depth=1)
 
     def follow(self, wanted: bool) -> None:
         super().follow(wanted)
-        self._info.follow(wanted and self._node.count_publishers(self._info.topic) > 0)
+        self.calibration.follow(wanted and self._node.count_publishers(self.calibration.topic) > 0)
 
     def close(self) -> None:
         super().close()
-        self._info.close()
-
-    def _keep_info(self, message: CameraInfo) -> None:
-        self.camera_info = message
+        self.calibration.close()
 
 
 def _sibling(node: Node, prefix: str, image: str) -> str:

@@ -20,7 +20,7 @@ from ..cloud_codec import depth_from_message, message_from_points, points_from_m
 from ..image_codec import BadFrame
 from ..pairing import Pairing
 from ..parameters import Settings
-from .calibration import image_matrix, rectified_matrix
+from .calibration import CalibrationInput, image_matrix, rectified_matrix
 from .guard import Guard
 from .subscription import SuitedSubscription
 
@@ -52,17 +52,14 @@ class PointsOutput:
         self._lidar = settings.cloud == 'lidar'
         self._pairing: Pairing[LabelledFrame, Any] = Pairing(int(settings.cloud_sync_s * 1e9))
         self._publishing = threading.Lock()  # guards the pairing and keeps the clouds in the frames' order
-        self._depth_info: Optional[CameraInfo] = None
         self.published = self.failed = self.failed_in_a_row = 0
         self.last_error = ''
-        inputs = [('points', PointCloud2, self._keep)] if self._lidar else [
-            ('depth/image', Image, self._keep),
-            ('depth/camera_info', CameraInfo, self._keep_info),
-        ]  # fmt: skip
-        self.sources = [
-            SuitedSubscription(node, str(node.resolve_topic_name(self._prefix + topic)), kind, keep, depth=SWEEPS)
-            for topic, kind, keep in inputs
-        ]
+        topic, kind = ('points', PointCloud2) if self._lidar else ('depth/image', Image)
+        self.sources = [SuitedSubscription(node, self._resolved(topic), kind, self._keep, depth=SWEEPS)]
+        self._calibration: Optional[CalibrationInput] = None
+        if not self._lidar:
+            self._calibration = CalibrationInput(node, self._resolved('depth/camera_info'), depth=SWEEPS)
+            self.sources.append(self._calibration)
         self._transforms = _Transforms(node) if self._lidar else None
         self._publisher = node.create_publisher(PointCloud2, f'~/{self._prefix}points', qos_profile_sensor_data)
 
@@ -75,6 +72,8 @@ class PointsOutput:
         wanted = active and self.wanted()
         for source in self.sources:
             source.follow(wanted)
+        if not active and self._calibration is not None:
+            self._calibration.forget()
         if not wanted:
             with self._publishing:
                 self._pairing.clear()
@@ -125,15 +124,17 @@ class PointsOutput:
             self._guard.warn(f'{self._prefix}points', f'no cloud for this frame: {error}')
 
     def _from_depth(self, sweep: Any, frame: LabelledFrame) -> np.ndarray:
-        if self._depth_info is None:
-            raise LookupError(f'nothing on {self.sources[1].topic} yet')
+        assert self._calibration is not None
+        info = self._calibration.info
+        if info is None:
+            raise LookupError(f'no calibration on {self._calibration.topic}')
         depth = depth_from_message(sweep)
-        return cloud_from_depth(depth, frame.labels, frame.rgb, rectified_matrix(self._depth_info, depth.shape))
+        return cloud_from_depth(depth, frame.labels, frame.rgb, rectified_matrix(info, depth.shape))
 
     def _from_lidar(self, sweep: Any, frame: LabelledFrame) -> np.ndarray:
         info = frame.info
         if info is None:
-            raise LookupError('nothing on camera_info yet')
+            raise LookupError('no calibration on camera_info')
         if info.distortion_model not in PLUMB_BOB_LIKE:
             raise ValueError(f'distortion model {info.distortion_model!r} is not one of {PLUMB_BOB_LIKE[1:]}')
         assert self._transforms is not None
@@ -146,8 +147,8 @@ class PointsOutput:
         with self._publishing:
             self._publish(self._pairing.add_sweep(_stamp_ns(message.header), message, len(message.data)))
 
-    def _keep_info(self, message: CameraInfo) -> None:
-        self._depth_info = message
+    def _resolved(self, topic: str) -> str:
+        return str(self._node.resolve_topic_name(self._prefix + topic))
 
 
 class _Transforms:

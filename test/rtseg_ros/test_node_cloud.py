@@ -99,6 +99,53 @@ def test_a_calibration_that_was_published_once_is_heard(setting):
     assert probe.counts('cloud')['/depth/camera_info qos'].startswith('reliable, transient_local')
 
 
+def test_a_calibration_that_came_once_stays_until_its_publisher_goes_or_the_node_is_deactivated(setting):
+    _, probe = setting(cloud='depth')
+    infos = [probe.publisher(f'/{prefix}camera_info', CameraInfo) for prefix in ('', 'depth/')]
+
+    def watched():
+        probe.subscribe(f'{NODE}/camera_info', CameraInfo)
+        camera, depth, _ = depth_camera(probe, infos[1])
+        until(infos[0].get_subscription_count, 'subscription of camera_info')
+        return camera, depth
+
+    def came(camera, depth):
+        """Which of the outputs that need a calibration came for a frame."""
+        message = probe.frame(picture())
+        depth.publish(wall(message.header, 5.0))
+        camera.publish(message)
+        time.sleep(0.1)
+        found = {name: list(probe.received[f'{NODE}/{name}']) for name in ('mask', 'points', 'camera_info')}
+        return [name for name, messages in found.items() if any(m.header == message.header for m in messages)]
+
+    def all_came():
+        return came(*publishers) == ['mask', 'points', 'camera_info']
+
+    def all_came_with_calibrations():
+        for info in infos:
+            info.publish(CALIBRATION)
+        return all_came()
+
+    def only_masks_came():
+        told = getattr(probe.diagnosis('cloud'), 'message', '')
+        return came(*publishers) == ['mask'] and 'no calibration on /depth/camera_info' in told
+
+    publishers = watched()
+    until(all_came_with_calibrations, 'cloud and calibration')
+    for name in ('mask', 'points', 'camera_info'):
+        probe.unsubscribe(f'{NODE}/{name}')
+    for publisher in (*infos, *publishers):
+        until(lambda publisher=publisher: not publisher.get_subscription_count(), 'end of the subscription')
+    publishers = watched()
+    until(all_came, 'cloud and calibration')
+    assert probe.change_state('deactivate') and probe.change_state('activate')
+    until(only_masks_came, 'frames without calibration', 20.0)
+    until(all_came_with_calibrations, 'cloud and calibration', 20.0)
+    for info in infos:
+        probe.forget_publisher(info)
+    until(only_masks_came, 'frames without calibration', 20.0)
+
+
 def test_calibrations_of_publishers_of_either_durability_are_heard(setting):
     _, probe = setting(cloud='depth')
     latched = probe.publisher('/depth/camera_info', CameraInfo, durable=True)

@@ -162,7 +162,7 @@ def test_depth_is_spread_by_the_rectified_camera(monkeypatch):
     monkeypatch.setattr(points_output, 'depth_from_message', lambda sweep: np.zeros((2, 2)))
     monkeypatch.setattr(points_output, 'cloud_from_depth', lambda *arguments: seen.append(arguments))
     info = CameraInfo(k=CALIBRATION, p=[50.0, 0.0, 1.0, 0.0, 0.0, 50.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
-    cloud_of(_depth_info=info)._from_depth(None, frame_with(None))
+    cloud_of(_calibration=SimpleNamespace(info=info))._from_depth(None, frame_with(None))
     assert seen[0][3][0, 0] == 50
 
 
