@@ -19,6 +19,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
 from launch import LaunchContext, LaunchDescription
+from rtseg_ros.playback import clock_hz
 
 SEGMENT = Path(__file__).resolve().with_name('segment.launch.py')
 
@@ -46,7 +47,7 @@ def generate_launch_description() -> LaunchDescription:
 def play(context: LaunchContext) -> List[Any]:
     """The bag, by its clock; when it ends, everything does."""
     bag, rate, delay = (LaunchConfiguration(name).perform(context) for name in ('played', 'bag_rate', 'delay'))
-    command = ['ros2', 'bag', 'play', bag, '--clock', '--rate', rate, '--delay', delay]
+    command = ['ros2', 'bag', 'play', bag, '--clock', clock_hz(rate), '--rate', rate, '--delay', delay]
     return [ExecuteProcess(cmd=command, output='screen', on_exit=Shutdown())]
 
 

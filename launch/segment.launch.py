@@ -16,6 +16,7 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackagePrefix
 
 from launch import LaunchContext, LaunchDescription
+from rtseg_ros.playback import clock_hz
 from rtseg_ros.transport import make_room_for_images
 
 CONFIG = Path(__file__).resolve().parents[1] / 'config'
@@ -86,6 +87,8 @@ def start(context: LaunchContext) -> List[Any]:
 
     if value('rviz') == 'true':  # looked for first: launch would fail after the node's start and leave it behind
         FindPackagePrefix('rviz2').perform(context)
+    rate = value('bag_rate')
+    clock = clock_hz(rate)  # as early, also for replay.launch.py
     actions: List[Any] = [
         LogInfo(msg=make_room_for_images(context.environment)),
         Node(
@@ -102,11 +105,8 @@ def start(context: LaunchContext) -> List[Any]:
         ),
     ]
     if value('bag'):
-        actions.append(
-            ExecuteProcess(
-                cmd=['ros2', 'bag', 'play', value('bag'), '--clock', '--rate', value('bag_rate')], output='screen'
-            )
-        )
+        command = ['ros2', 'bag', 'play', value('bag'), '--clock', clock, '--rate', rate]
+        actions.append(ExecuteProcess(cmd=command, output='screen'))
     if value('rviz') == 'true':
         actions.append(
             Node(

@@ -157,7 +157,19 @@ def test_a_bag_brings_its_clock_and_cameras_their_topics():
     assert node['parameters'][1] == {'use_sim_time': True, 'cameras': ['left', 'right']}
     assert ('left/image', 'left/image_raw') in node['remappings']
     player = next(a for a in actions if type(a).__name__ == 'ExecuteProcess')
-    assert player.options['cmd'] == ['ros2', 'bag', 'play', 'drive', '--clock', '--rate', '1.0']
+    assert player.options['cmd'] == ['ros2', 'bag', 'play', 'drive', '--clock', '40', '--rate', '1.0']
+
+
+@pytest.mark.usefixtures('stand_ins')
+@pytest.mark.parametrize('rate, clock', [('0.5', '40'), ('1', '40'), ('2.51', '101'), ('10.0', '400')])
+def test_the_clock_of_a_fast_bag_steps_as_finely_as_at_its_own_pace(rate, clock):
+    """Else frames between two of its steps would be of the future."""
+    player = next(a for a in started(bag='drive', bag_rate=rate) if type(a).__name__ == 'ExecuteProcess')
+    assert player.options['cmd'] == ['ros2', 'bag', 'play', 'drive', '--clock', clock, '--rate', rate]
+    values = {'played': 'drive', 'bag_rate': rate, 'delay': '5.0'}
+    module = load(ROOT / 'launch' / 'replay.launch.py')
+    (player,) = module.play(SimpleNamespace(launch_configurations=values))
+    assert player.options['cmd'][4:8] == ['--clock', clock, '--rate', rate]
 
 
 @pytest.mark.usefixtures('stand_ins')
@@ -227,6 +239,9 @@ def test_a_topic_below_each_camera_has_no_slash_before_it(name):
 def test_a_number_that_is_none_is_refused_by_name():
     with pytest.raises(ValueError, match=r"'confidence_threshold' is 'high'; expected a number"):
         started(confidence_threshold='high')
+    for rate in ('fast', 'inf', 'nan'):
+        with pytest.raises(ValueError, match=rf"'bag_rate' is '{rate}'; expected a number"):
+            started(bag_rate=rate)
 
 
 @pytest.mark.usefixtures('stand_ins')
