@@ -19,7 +19,7 @@ from rtseg_models.labels import UNLABELLED
 from ..report import write_facts
 from .changes import changes
 from .compare_page import comparison_page
-from .runs import Key, Run, load_run
+from .runs import ABOUT, Key, Run, load_run
 
 RESAMPLES = 2000
 MOST_BLOCK = 20
@@ -54,8 +54,7 @@ def compare_runs(first: Path, second: Path, out: Path) -> Path:
 
 
 def _about(run: Run) -> Dict[str, Any]:
-    keys = ('title', 'bundle', 'settings', 'fps', 'stage_ms', 'machine', 'flicker', 'dropped', 'mask_sha256')
-    return {'folder': run.folder.name, 'label': run.label, **{k: run.report[k] for k in keys}}
+    return {'folder': run.folder.name, 'label': run.label, **{k: run.report[k] for k in ABOUT}}
 
 
 def accuracy(a: Run, b: Run, common: List[Key]) -> Dict[str, Any]:

@@ -20,6 +20,9 @@ from .journal import MASKS
 Key = Tuple[str, str, int, int]
 """What tells a frame in both runs: bag, topic, stamp in nanoseconds, index."""
 
+ABOUT = ('title', 'bundle', 'settings', 'fps', 'stage_ms', 'machine', 'flicker', 'dropped', 'mask_sha256')
+"""What a comparison repeats of each run."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -52,9 +55,19 @@ def load_run(folder: Path) -> Run:
         frames = {
             (f['bag'], f['topic'], f['stamp_ns'], f['index']): f for f in report['per_frame'] if 'dropped' not in f
         }
-    except (ValueError, KeyError, TypeError) as error:
+        run = Run(folder, report, frames)
+        _needed(run)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f'{path}: not the report of a replay: {error!r}') from error
-    return Run(folder, report, frames)
+    return run
+
+
+def _needed(run: Run) -> List[Any]:
+    """All that comparing reads of a report. A demo's, for one, tells of no bags."""
+    report, source = run.report, run.report['source']
+    found = [report[key] for key in (*ABOUT, 'iou', 'faults')]
+    found += [run.label, report['bundle']['ignore_id'], dict(zip(source['bags'], source['bag_paths']))]
+    return [*found, *((c['name'], c['colour']) for c in report['classes'])]
 
 
 def paired_masks(a: Run, b: Run, wanted: Set[Key]) -> Iterator[Tuple[Key, np.ndarray, np.ndarray]]:

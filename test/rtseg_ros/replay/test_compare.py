@@ -127,6 +127,20 @@ def test_compare_command(runs, tmp_path):
     assert CliRunner().invoke(main, arguments).exit_code == 2  # never overwritten unasked
 
 
+@pytest.mark.parametrize('missing', ['bags', 'bag_paths', 'bundle', 'classes', 'iou', 'faults', 'settings', 'machine'])
+def test_a_report_without_what_comparing_needs_is_refused(runs, tmp_path, missing):
+    """As a demo's is, which tells of no bags."""
+    shutil.copytree(runs[1], tmp_path / 'demo')
+    facts = json.loads((tmp_path / 'demo' / 'report.json').read_text())
+    (facts if missing in facts else facts['source']).pop(missing)
+    (tmp_path / 'demo' / 'report.json').write_text(json.dumps(facts))
+    arguments = ['--compare', str(runs[0]), str(tmp_path / 'demo'), '--out', str(tmp_path / 'out')]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 65, result.output
+    assert f"report.json: not the report of a replay: KeyError('{missing}')" in result.stderr
+    assert not (tmp_path / 'out').exists()
+
+
 def test_changes_are_rated_by_the_ground_truth(runs, tmp_path):
     facts = compared(*runs, tmp_path / 'out')
     worth, right = facts['worth'], facts['figures']['pixel_accuracy']
