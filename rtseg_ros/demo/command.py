@@ -75,6 +75,9 @@ def main(out: Path, **options: Any) -> None:
     except RtsegError as error:
         click.echo(f'demo: {error}', err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        click.echo(f'demo: {out} could not be written: {error}', err=True)
+        sys.exit(RtsegError.exit_code)
 
 
 def run_demo(

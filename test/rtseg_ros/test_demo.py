@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -244,6 +245,17 @@ def test_a_missing_bundle_is_one_sentence(invoke, tmp_path):
     code, errors = invoke('--model', 'no_such_bundle', '--out', tmp_path / 'demo')
     assert (code, len(errors.splitlines())) == (66, 1)
     assert 'no_such_bundle: no such bundle; shipped bundles: ' in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_sentence(invoke, tmp_path, monkeypatch):
+    def run_demo(out, console, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out / 'report.html'))
+
+    monkeypatch.setattr(demo, 'run_demo', run_demo)
+    code, errors = invoke('--out', tmp_path / 'demo')
+    assert (code, len(errors.splitlines())) == (70, 1)
+    assert f'{tmp_path / "demo"} could not be written: ' in errors and 'No space left on device' in errors
     assert list(tmp_path.iterdir()) == []
 
 
