@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -74,7 +75,9 @@ class Child:
     def last_words(self) -> str:
         """The last line of its log, without the logger's prefix."""
         lines = self.tail()
-        return _LOG_PREFIX.sub('', lines[-1]).replace(f'{self.name}: ', '', 1) if lines else 'it said nothing'
+        if lines:
+            return _LOG_PREFIX.sub('', lines[-1]).replace(f'{self.name}: ', '', 1)
+        return 'it said nothing' if shutil.disk_usage(self.log.parent).free else 'no space left on device'
 
     def tail(self) -> List[str]:
         """The last lines of its log."""

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import rclpy
@@ -34,7 +35,8 @@ def run(name: str, arguments: Optional[List[str]], serve: Callable[[threading.Ev
         refuse_unknown(initialise(sys.argv if arguments is None else arguments))
         serve(stop)
     except RtsegError as error:
-        print(f'{name}: {error}', file=sys.stderr)
+        with suppress(OSError):  # its log may be on the disk that is full
+            print(f'{name}: {error}', file=sys.stderr)
         return error.exit_code
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):

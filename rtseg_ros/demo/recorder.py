@@ -73,11 +73,15 @@ class Recorder(Node):
                 image = self.create_subscription(kind, topic, self._on_image, self._qos)
 
     def close(self) -> None:
-        """Write what is still waiting, and the index."""
+        """Write what is still waiting, and the index; RtsegError where the disk takes no more."""
         self._jobs.put(None)
         self._writer.join()
-        self.recording.save()
-        self.destroy_node()
+        try:
+            self.recording.save()
+        except OSError as error:
+            raise RtsegError(str(error)) from error
+        finally:
+            self.destroy_node()
 
     def _follow_figure(self, topic: str, values: List[float]) -> None:
         self.create_subscription(Float64, topic, lambda message: values.append(message.data), self._qos)

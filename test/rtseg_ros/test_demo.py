@@ -40,13 +40,21 @@ def home(tmp_path_factory):
     return tmp_path_factory.mktemp('home')
 
 
-def run(*arguments, home: Path, code: int = 0) -> subprocess.CompletedProcess:
-    """The demo in a process of its own, which must end with ``code``."""
-    command = [sys.executable, '-m', 'rtseg_ros.demo', *map(str, arguments)]
+def run(*arguments, home: Path, code: int = 0, wrapper: tuple = ()) -> subprocess.CompletedProcess:
+    """The demo in a process of its own, run by ``wrapper`` where there is one, which must end with ``code``."""
+    command = [*wrapper, sys.executable, '-m', 'rtseg_ros.demo', *map(str, arguments)]
     variables = environment(HOME=str(home), COLUMNS='300')
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120)
     assert done.returncode == code, done.stdout + done.stderr
     return done
+
+
+def mounted(folder: Path, size: str) -> tuple:
+    """A wrapper that mounts an empty file system of ``size`` on the folder, for what it runs alone."""
+    if subprocess.run(['unshare', '--map-root-user', '--mount', 'true'], capture_output=True).returncode:
+        pytest.skip('no user namespaces here')
+    script = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@"'
+    return 'unshare', '--map-root-user', '--mount', 'sh', '-c', script, 'sh', size, str(folder)
 
 
 def masks(out: Path) -> list:
@@ -257,6 +265,13 @@ def test_a_full_disk_is_one_sentence(invoke, tmp_path, monkeypatch):
     assert (code, len(errors.splitlines())) == (70, 1)
     assert f'{tmp_path / "demo"} could not be written: ' in errors and 'No space left on device' in errors
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_while_the_demo_records_is_one_sentence(tiny_bundle, tmp_path, home):
+    arguments = ['--model', tiny_bundle.path, '--frames', 6, '--rate', 5, '--height', SIZE[0], '--width', SIZE[1]]
+    arguments += ['--seed', 5, '--out', tmp_path / 'demo']
+    done = run(*arguments, home=home, code=70, wrapper=mounted(tmp_path, '48k'))
+    assert done.stderr == 'demo: recorder ended with exit code 70: no space left on device\n'
 
 
 def test_what_a_child_says_is_told_with_its_exit_code(tiny_bundle, tmp_path, home):
