@@ -7,16 +7,14 @@ It leaves ``overlay.mp4``, ``report.html``, ``report.json``, the bag ``masks`` a
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
 import signal
 import sys
 import time
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NoReturn, Optional
+from typing import Any, Dict, List, NoReturn, Optional
 
 import click
 import cv2
@@ -31,11 +29,11 @@ from ..processes import Child, Children
 from ..report import RunSummary, write_html, write_json
 from ..sources.frames import Source, open_source
 from ..sources.rendered_street import DEFAULT_SEED, StreetSpec, render_ahead
+from .output import check_output, staged
 from .recording import Recording, count_masks
 from .results import Run, write_results
 from .video import find_ffmpeg
 
-OUTPUTS = ('overlay.mp4', 'report.html', 'report.json', 'masks', 'logs')
 CACHE = Path('~/.cache/rtseg')
 START_S = 90.0
 """Time for the node to load its network, on a busy machine."""
@@ -212,51 +210,6 @@ def _described(pictures: Optional[Source], source: str, street: StreetSpec, rate
     facts.update(kind=pictures.kind, path=source)
     title = f'{Path(source).name or source}, live through ROS 2'
     return Run(title, facts, pictures.rate_hz, '', list(pictures.notes))
-
-
-def check_output(out: Path) -> None:
-    """Refuse an output that holds anything but the results of an earlier demo."""
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise click.UsageError(f'{out} is a file; --out names a folder')
-    found = {p.name for p in out.iterdir()}
-    if found and (not _is_demo(out) or not found <= set(OUTPUTS)):
-        strange = ', '.join(sorted(found - set(OUTPUTS))) or 'report.json, which no demo wrote'
-        raise click.UsageError(f'{out} holds {strange} and is not overwritten; name another --out or remove it')
-
-
-def _is_demo(out: Path) -> bool:
-    try:
-        facts = json.loads((out / 'report.json').read_text(encoding='utf-8'))
-        return bool(facts['source']['run'] == 'demo')
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-@contextmanager
-def staged(out: Path) -> Iterator[Path]:
-    """A new folder beside ``out`` that takes its place at the end, or vanishes with the parents made for it."""
-    out = out.absolute()
-    staging = out.parent / f'.{out.name}.partial-{os.getpid()}'
-    old = out.parent / f'.{out.name}.old-{os.getpid()}'
-    missing = [p for p in out.parents if not p.exists()]
-    try:
-        try:
-            staging.mkdir(parents=True)
-        except OSError as error:
-            raise click.UsageError(f'{out} cannot be made: {error}') from error
-        yield staging
-        if out.exists():
-            out.rename(old)
-        staging.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
-    except BaseException:  # an interruption, too, leaves no half folder
-        shutil.rmtree(staging, ignore_errors=True)
-        for parent in missing:
-            with suppress(OSError):  # it holds something that is not ours, or was never made
-                parent.rmdir()
-        raise
 
 
 def result_table(summary: RunSummary, out: Path) -> Table:

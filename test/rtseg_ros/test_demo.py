@@ -19,6 +19,7 @@ import pytest
 pytest.importorskip('rclpy')
 pytest.importorskip('imageio_ffmpeg')
 from click.testing import CliRunner
+from mounts import mounted
 from node_process import environment, until
 
 from rtseg_models.engine import Pipeline
@@ -47,14 +48,6 @@ def run(*arguments, home: Path, code: int = 0, wrapper: tuple = ()) -> subproces
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120)
     assert done.returncode == code, done.stdout + done.stderr
     return done
-
-
-def mounted(folder: Path, size: str) -> tuple:
-    """A wrapper that mounts an empty file system of ``size`` on the folder, for what it runs alone."""
-    if subprocess.run(['unshare', '--map-root-user', '--mount', 'true'], capture_output=True).returncode:
-        pytest.skip('no user namespaces here')
-    script = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@"'
-    return 'unshare', '--map-root-user', '--mount', 'sh', '-c', script, 'sh', size, str(folder)
 
 
 def masks(out: Path) -> list:
