@@ -52,7 +52,7 @@ class Serving:
         self._guard = guard
         self._give_up = give_up
         self._session: Optional[Session] = None
-        self._last_frame_s = 0.0
+        self._last_round = (0.0, 0)  # when it began, and its frames
         self._tested_s = -WARN_PERIOD_S
         names = settings().cameras
         self.cameras: List[Camera] = []
@@ -148,8 +148,8 @@ class Serving:
             camera.drop('busy')
 
     def _serve(self, arrivals: List[Arrival]) -> None:
-        before_s = self._last_frame_s
-        began_s = self._last_frame_s = time.monotonic()
+        before, began_s = self._last_round, time.monotonic()
+        self._last_round = (began_s, len(arrivals))
         try:
             published = serve_round(arrivals, self.model, self._settings())
         except NonFiniteLogits as error:
@@ -158,8 +158,8 @@ class Serving:
         except DeviceLost as error:
             self._give_up(error)
         else:
-            if not published:
-                self._last_frame_s = before_s  # a stale frame of one camera must not use up another's turn
+            # a stale frame of one camera must not use up another's turn
+            self._last_round = (began_s, published) if published else before
             if published and not self._loader.busy:  # loading takes the machine's time from the frames
                 turns = sum(camera.input.subscribed for camera in self.cameras) / published
                 self.rate.add(self.model.pipeline.input_size, (time.monotonic() - began_s) * 1e3 * turns)
@@ -187,8 +187,8 @@ class Serving:
         return agreement
 
     def _pace(self) -> float:
-        rate_hz = self._settings().max_rate_hz
-        return self._last_frame_s + 1 / rate_hz - time.monotonic() if rate_hz > 0 else 0.0
+        rate_hz, (began_s, frames) = self._settings().max_rate_hz, self._last_round
+        return began_s + frames / rate_hz - time.monotonic() if rate_hz > 0 else 0.0
 
 
 def _text(error: Exception) -> str:

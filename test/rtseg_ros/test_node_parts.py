@@ -212,23 +212,32 @@ def round_of_20_ms(monkeypatch, masks):
         rate=SimpleNamespace(add=lambda size, frame_ms: told.append(frame_ms)),
         _settings=Settings,
         _loader=SimpleNamespace(busy=False),
-        _last_frame_s=1.0,
+        _last_round=(1.0, 1),
     )
     clock = iter([10.0, 10.02])
     monkeypatch.setattr(serving_module.time, 'monotonic', lambda: next(clock))
     monkeypatch.setattr(serving_module, 'serve_round', lambda *_: masks)
-    serving._serve([])
+    serving._serve([None] * 3)
     return serving, told
 
 
 def test_a_round_without_a_mask_uses_up_no_turn(monkeypatch):
     serving, told = round_of_20_ms(monkeypatch, masks=0)
-    assert serving._last_frame_s == 1.0 and not told
+    assert serving._last_round == (1.0, 1) and not told
+
+
+@pytest.mark.parametrize('masks', [1, 3])
+def test_a_rate_limit_counts_the_frames_of_a_round(monkeypatch, masks):
+    """Cameras that take turns and cameras that go together get the same share of it."""
+    serving, _ = round_of_20_ms(monkeypatch, masks)
+    monkeypatch.setattr(serving, '_settings', lambda: Settings(max_rate_hz=5.0))
+    monkeypatch.setattr(serving_module.time, 'monotonic', lambda: 10.02)
+    assert serving._pace() == pytest.approx(masks * 0.2 - 0.02)
 
 
 def test_cameras_share_the_budget_of_a_target_rate(monkeypatch):
-    serving, told = round_of_20_ms(monkeypatch, masks=1)
-    assert serving._last_frame_s == 10.0 and told == [pytest.approx(60.0)]
+    _, told = round_of_20_ms(monkeypatch, masks=1)
+    assert told == [pytest.approx(60.0)]
 
 
 def test_a_network_that_takes_anothers_place_closes_it_and_forgets_its_error():
