@@ -17,7 +17,6 @@ from std_srvs.srv import SetBool, Trigger
 
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.backends import Options
-from rtseg_ros.node.calibration import image_matrix, rectified_matrix, rescaled
 
 MASK = f'{NODE}/mask'
 
@@ -193,34 +192,6 @@ def test_a_camera_info_of_another_aspect_ratio_is_not_passed_on(node, probe, wat
     calibration.publish(CameraInfo(height=SMALL[0], width=SMALL[1]))
     until(lambda: echoed(probe, camera, 'camera_info'), 'camera_info beside the mask')
     assert without.header not in [m.header for m in list(probe.received[f'{NODE}/camera_info'])]
-
-
-@pytest.mark.parametrize('binning', [0, 1, 2])
-def test_calibration_of_a_region_of_interest_stays_the_sensors(binning):
-    factor = max(binning, 1)
-    info = CameraInfo(height=720, width=1280, binning_x=binning, binning_y=binning)
-    info.k = [1000.0, 0.0, 639.5, 0.0, 1000.0, 359.5, 0.0, 0.0, 1.0]
-    info.roi.y_offset, info.roi.height, info.roi.width = 360, 360, 1280
-    image = (360 // factor, 1280 // factor)
-    same = rescaled(info, image, info.header)
-    assert same == info
-    half = rescaled(info, (image[0] // 2, image[1] // 2), info.header)
-    assert (half.height, half.width, half.roi.y_offset, half.roi.height) == (360, 640, 180, 180)
-    assert half.k == pytest.approx([500.0, 0.0, 319.5, 0.0, 500.0, 179.5, 0.0, 0.0, 1.0])
-    seen = image_matrix(info, image)
-    assert seen[:2, :2] == pytest.approx(np.diag([1000.0, 1000.0]) / factor)
-    assert seen[:2, 2] == pytest.approx([640 / factor - 0.5, -0.5])  # the optical axis meets the upper edge
-
-
-def test_a_rectified_image_has_the_projections_matrix():
-    info = CameraInfo(height=720, width=1280)
-    info.k = [700.0, 0.0, 639.5, 0.0, 700.0, 359.5, 0.0, 0.0, 1.0]
-    size = (720, 1280)
-    assert np.array_equal(rectified_matrix(info, size), image_matrix(info, size))
-    info.p = [560.0, 0.0, 640.0, -50.0, 0.0, 560.0, 360.0, 0.0, 0.0, 0.0, 1.0, 0.0]
-    assert np.array_equal(rectified_matrix(info, size), [[560, 0, 640], [0, 560, 360], [0, 0, 1]])
-    info.roi.x_offset = 40
-    assert rectified_matrix(info, size)[0, 2] == 600
 
 
 def echoed(probe, camera, name, size=SMALL):

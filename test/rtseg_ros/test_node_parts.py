@@ -22,7 +22,6 @@ from rtseg_ros.gate import FrameGate
 from rtseg_ros.node import model as model_module
 from rtseg_ros.node import points_output
 from rtseg_ros.node import serving as serving_module
-from rtseg_ros.node.calibration import image_matrix, misfit, rectified_matrix, rescaled
 from rtseg_ros.node.camera import Arrival, Camera, Session
 from rtseg_ros.node.loader import Loader
 from rtseg_ros.node.model import _Opener, cache_folder
@@ -79,46 +78,6 @@ def test_compressed_colours_are_those_of_the_classes_in_the_quality_asked_for():
         for quality in (5, 95)
     )
     assert low < high / 2
-
-
-def test_a_calibration_is_rescaled_in_each_axis_by_its_own_factor():
-    info = CameraInfo(height=720, width=1280)
-    info.k = [1000.0, 0.0, 639.5, 0.0, 900.0, 359.5, 0.0, 0.0, 1.0]
-    info.p = [1000.0, 0.0, 639.5, -100.0, 0.0, 900.0, 359.5, -40.0, 0.0, 0.0, 1.0, 0.0]
-    info.roi.x_offset, info.roi.width, info.roi.y_offset, info.roi.height = 640, 640, 360, 360
-    out = rescaled(info, (180, 160), info.header)  # half of the region's rows, a quarter of its columns
-    assert list(out.k) == pytest.approx([250.0, 0, 159.5, 0, 450.0, 179.5, 0, 0, 1])
-    assert list(out.p) == pytest.approx([250.0, 0, 159.5, -25.0, 0, 450.0, 179.5, -20.0, 0, 0, 1, 0])
-    assert (out.roi.x_offset, out.roi.width, out.roi.y_offset, out.roi.height) == (160, 160, 180, 180)
-
-
-@pytest.mark.parametrize('binning', [1, 2])
-def test_a_calibration_of_another_size_gives_the_matrix_of_the_images_own(binning):
-    """An image of half the calibrated size, of a region of interest too, sees a point at the pixel that holds it."""
-    info = CameraInfo(height=720, width=1280, binning_x=binning, binning_y=binning)
-    info.k = [1000.0, 0.0, 639.5, 0.0, 900.0, 359.5, 0.0, 0.0, 1.0]
-    info.p = [500.0, 0.0, 639.5, -100.0, 0.0, 450.0, 359.5, -40.0, 0.0, 0.0, 1.0, 0.0]
-    size = (360 // binning, 640 // binning)
-    centre = [size[1] / 2 - 0.5, size[0] / 2 - 0.5]
-    for found, focal in ((image_matrix(info, size), (1000, 900)), (rectified_matrix(info, size), (500, 450))):
-        assert np.diag(found) == pytest.approx([focal[0] / 2 / binning, focal[1] / 2 / binning, 1])
-        assert found[:2, 2] == pytest.approx(centre)
-    info.roi.x_offset, info.roi.width, info.roi.y_offset, info.roi.height = 320, 640, 90, 360
-    assert image_matrix(info, (size[0] // 2, size[1] // 2))[:2, 2] == pytest.approx(
-        [size[1] / 4 - 0.5, 135 / binning - 0.5]
-    )
-
-
-def test_a_calibration_fits_images_of_its_aspect_ratio_but_for_rounding():
-    info = CameraInfo(height=1544, width=2064)
-    for size in ((1544, 2064), (480, 641), (480, 642), (386, 516), (97, 129), (3088, 4128)):
-        assert not misfit(info, size)
-    assert not misfit(CameraInfo(), (480, 640))
-    for size in ((480, 630), (720, 1280), (1544, 2048), (2064, 1544)):
-        told = misfit(info, size)
-        assert '1544x2064' in told and f'{size[0]}x{size[1]}' in told
-        with pytest.raises(ValueError, match='1544x2064'):
-            image_matrix(info, size)
 
 
 # ---- cloud
