@@ -25,7 +25,9 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
         return replace(tuned[name], name=f'{name}-cpu', source=source, before=before, **changes)
 
     adam = {**WIDE, 'optimiser': 'adam', 'lr': 1e-3, 'warmup_steps': 50}
-    camvid = {'epochs': 80, 'lr': 1e-3, 'street_frames': 0, 'street_share': 0.0}
+    no_streets = {'street_frames': 0, 'street_share': 0.0}
+    camvid = {**no_streets, 'loss': 'cross_entropy', 'epochs': 80, 'lr': 1e-3}
+    streets = {'street_frames': 600, 'street_share': 0.25, 'loss': 'cross_entropy', 'epochs': 30, 'lr': 5e-4}
     sgd = {'optimiser': 'sgd', 'lr': 0.045, 'warmup_steps': 100, 'epochs': 38}
     quarter = {'input_size': QUARTER, 'crop': QUARTER, 'label_scale': 2.0, 'scale': (0.75, 1.75), 'epochs': 38}
     crops = {**SMALL, 'scale': (0.4, 1.5), 'lr': 5e-4, 'warmup_steps': 50, 'epochs': 28}
@@ -33,16 +35,24 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
     whole = {'input_size': HALF, 'crop': HALF, 'label_scale': 1.5, 'scale': (0.8, 1.5), 'batch': 8}
     larger = {'crop': (288, 352), 'scale': (0.7, 1.5), 'ema': 0.995}
     again = {**larger, 'warmup_steps': 50, 'lr': 8e-4}
+    slowly = {'lr': 1e-3, 'warmup_steps': 100, 'ema': 0.998}
     dropout = {'network_args': {'residual_gain': 0.0}, 'lr': 2e-3, 'epochs': 26}
     no_dropout = {'network_args': {'residual_gain': 0.0, 'dropout': (0.0, 0.0)}}
     small = {**SMALL, 'batch': 4, 'lr': 1e-3, 'warmup_steps': 50, 'ema': 0.998, 'epochs': 80}
     return [
-        short('fast_scnn-camvid', Stage('camvid', camvid, 'weights'), **{**adam, 'lr': 5e-4}, epochs=30),
+        short(
+            'fast_scnn-camvid',
+            Stage('camvid', camvid, 'weights'),
+            Stage('streets', streets, 'weights'),
+            **{**adam, **no_streets, 'lr': 3e-4},
+            loss='lovasz',
+            epochs=8,
+        ),
         short('fast_scnn-camvid-only', **adam, epochs=80),
         short('contextnet-camvid', Stage('sgd', sgd, 'weights'), **adam, epochs=40),
         short(
             'farsee_net-camvid',
-            Stage('quarter', {**quarter, 'lr': 1e-3, 'warmup_steps': 100, 'ema': 0.998}, 'weights'),
+            Stage('quarter', {**quarter, **slowly}, 'weights'),
             Stage('crops', {**crops, 'ema': 0.998}, 'weights'),
             Stage('gently', {**whole, 'lr': 3e-4, 'warmup_steps': 20, 'ema': 0.99, 'epochs': 6}, 'weights'),
             **{**whole, 'scale': (0.8, 1.6)},
@@ -65,10 +75,10 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
         ),
         short(
             'dabnet-camvid',
-            Stage('small', {**SMALL, 'lr': 1e-3, 'warmup_steps': 100, 'ema': 0.998, 'epochs': 48}, 'weights'),
-            Stage('larger', {**larger, 'lr': 6e-4, 'warmup_steps': 20, 'epochs': 14}, 'weights'),
+            Stage('small', {**SMALL, **slowly, 'loss': 'cross_entropy', 'epochs': 48}, 'weights'),
             **again,
             batch=8,
-            epochs=24,
+            loss='lovasz',
+            epochs=18,
         ),
     ]
