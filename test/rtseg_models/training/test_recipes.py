@@ -112,8 +112,10 @@ def test_settings_take_json_words_and_lists() -> None:
 
 
 def test_settings_of_a_stage() -> None:
+    before = Stage('small', {'lr': 1e-3}, 'weights'), Stage('larger', {'lr': 6e-4}, 'weights')
+    staged = replace(PLAIN, before=before)
     recipe = with_settings(
-        RECIPES['dabnet-camvid-cpu'],
+        staged,
         ['small.lr=2e-4', 'larger.street_frames=5', 'noise=1', 'lr=1', 'larger.street_share=0.25'],
     )
     stages = dict(recipe.stages())
@@ -128,7 +130,7 @@ def test_settings_of_a_stage() -> None:
         ('small.lr=0', 'stage small: lr is 0.0; a number above 0'),
     ):
         with pytest.raises(UsageError, match=re.escape(why)):
-            with_settings(RECIPES['dabnet-camvid-cpu'], [setting])
+            with_settings(staged, [setting])
 
 
 def test_rates() -> None:
