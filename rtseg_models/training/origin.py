@@ -20,7 +20,7 @@ from ..networks import NETWORKS, build_network
 from ..networks.contextnet import ContextNet
 from ..networks.pruning import prune
 from .checkpoint import LICENCE, data_name, read_checkpoint
-from .pretraining import load_encoder, load_pretrained
+from .pretraining import first_words, load_encoder, load_pretrained
 from .recipe import Recipe
 
 
@@ -115,7 +115,7 @@ def inherit(network: nn.Module, recipe: Recipe, classes: ClassSet, parent: Paren
     except (RuntimeError, ValueError) as error:
         if isinstance(error, RtsegError):
             raise
-        reason = str(error).splitlines()[-1].strip()
+        reason = first_words(error)
         raise ConfigurationError(
             f'weights of {parent.recipe["network"]} do not fit {recipe.network}: {reason}'
         ) from error

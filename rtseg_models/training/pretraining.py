@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 import time
 from pathlib import Path
 from typing import Dict
@@ -77,5 +78,11 @@ def load_encoder(network: nn.Module, weights: Dict[str, Tensor], name: str) -> N
     try:
         network.load_encoder(weights)  # type: ignore[operator]
     except (AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise ConfigurationError(f'a checkpoint of {name} does not fit {type(network).__name__}: {reason}') from error
+        raise ConfigurationError(
+            f'a checkpoint of {name} does not fit {type(network).__name__}: {first_words(error)}'
+        ) from error
+
+
+def first_words(error: Exception) -> str:
+    """The beginning of the last line of an error: of weights that do not fit, PyTorch lists every one."""
+    return textwrap.shorten(str(error).splitlines()[-1], 160, placeholder=' …')
