@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What can be trained on two CPU cores in one to four hours: small crops, few epochs, Adam. The shipped bundles' ways.
+"""What can be trained on two CPU cores in one to four hours: small crops, few epochs, Adam.
 
-A stage hands its weights to the next. docs/training.md tells what they reached.
+A stage hands its weights to the next. docs/training.md tells what they reached, and which of them is in which bundle.
 """
 
 from __future__ import annotations
@@ -15,6 +15,14 @@ from .recipe import Recipe, Stage
 SMALL = {'crop': (192, 256), 'scale': (0.55, 1.5), 'batch': 8}
 WIDE = {'crop': (320, 512), 'scale': (0.65, 1.6), 'batch': 8}
 QUARTER, HALF = (180, 240), (240, 320)  # FarSee-Net's whole images, against labels of 360x480
+ADAM = {**WIDE, 'optimiser': 'adam', 'lr': 1e-3, 'warmup_steps': 50}
+NO_STREETS = {'street_frames': 0, 'street_share': 0.0}
+WHOLE = {'input_size': HALF, 'crop': HALF, 'label_scale': 1.5, 'scale': (0.8, 1.5), 'batch': 8}
+LARGER = {'crop': (288, 352), 'scale': (0.7, 1.5), 'ema': 0.995}
+AGAIN = {**LARGER, 'warmup_steps': 50, 'lr': 8e-4}
+SLOWLY = {'lr': 1e-3, 'warmup_steps': 100, 'ema': 0.998}
+DROPOUT = {'network_args': {'residual_gain': 0.0}, 'lr': 2e-3, 'epochs': 26}
+NO_DROPOUT = {'network_args': {'residual_gain': 0.0, 'dropout': (0.0, 0.0)}}
 
 
 def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
@@ -24,38 +32,30 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
         source = f'{tuned[name].source}; few epochs for two CPU cores'
         return replace(tuned[name], name=f'{name}-cpu', source=source, before=before, **changes)
 
-    adam = {**WIDE, 'optimiser': 'adam', 'lr': 1e-3, 'warmup_steps': 50}
-    no_streets = {'street_frames': 0, 'street_share': 0.0}
-    camvid = {**no_streets, 'loss': 'cross_entropy', 'epochs': 80, 'lr': 1e-3}
+    camvid = {**NO_STREETS, 'loss': 'cross_entropy', 'epochs': 80, 'lr': 1e-3}
     streets = {'street_frames': 600, 'street_share': 0.25, 'loss': 'cross_entropy', 'epochs': 30, 'lr': 5e-4}
     sgd = {'optimiser': 'sgd', 'lr': 0.045, 'warmup_steps': 100, 'epochs': 38}
     quarter = {'input_size': QUARTER, 'crop': QUARTER, 'label_scale': 2.0, 'scale': (0.75, 1.75), 'epochs': 38}
     crops = {**SMALL, 'scale': (0.4, 1.5), 'lr': 5e-4, 'warmup_steps': 50, 'epochs': 28}
     crops.update(input_size=(360, 480), label_scale=1.0)
-    whole = {'input_size': HALF, 'crop': HALF, 'label_scale': 1.5, 'scale': (0.8, 1.5), 'batch': 8}
-    larger = {'crop': (288, 352), 'scale': (0.7, 1.5), 'ema': 0.995}
-    again = {**larger, 'warmup_steps': 50, 'lr': 8e-4}
-    slowly = {'lr': 1e-3, 'warmup_steps': 100, 'ema': 0.998}
-    dropout = {'network_args': {'residual_gain': 0.0}, 'lr': 2e-3, 'epochs': 26}
-    no_dropout = {'network_args': {'residual_gain': 0.0, 'dropout': (0.0, 0.0)}}
     small = {**SMALL, 'batch': 4, 'lr': 1e-3, 'warmup_steps': 50, 'ema': 0.998, 'epochs': 80}
     return [
         short(
             'fast_scnn-camvid',
             Stage('camvid', camvid, 'weights'),
             Stage('streets', streets, 'weights'),
-            **{**adam, **no_streets, 'lr': 3e-4},
+            **{**ADAM, **NO_STREETS, 'lr': 3e-4},
             loss='lovasz',
             epochs=8,
         ),
-        short('fast_scnn-camvid-only', **adam, epochs=80),
-        short('contextnet-camvid', Stage('sgd', sgd, 'weights'), **adam, epochs=40),
+        short('fast_scnn-camvid-only', **ADAM, epochs=80),
+        short('contextnet-camvid', Stage('sgd', sgd, 'weights'), **ADAM, epochs=40),
         short(
             'farsee_net-camvid',
-            Stage('quarter', {**quarter, **slowly}, 'weights'),
+            Stage('quarter', {**quarter, **SLOWLY}, 'weights'),
             Stage('crops', {**crops, 'ema': 0.998}, 'weights'),
-            Stage('gently', {**whole, 'lr': 3e-4, 'warmup_steps': 20, 'ema': 0.99, 'epochs': 6}, 'weights'),
-            **{**whole, 'scale': (0.8, 1.6)},
+            Stage('gently', {**WHOLE, 'lr': 3e-4, 'warmup_steps': 20, 'ema': 0.99, 'epochs': 6}, 'weights'),
+            **{**WHOLE, 'scale': (0.8, 1.6)},
             lr=6e-4,
             warmup_steps=50,
             ema=0.995,
@@ -63,20 +63,20 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
         ),
         short(
             'erfnet-camvid',
-            Stage('dropout', {**small, **dropout}, 'weights'),
+            Stage('dropout', {**small, **DROPOUT}, 'weights'),
             Stage('small', small, 'weights'),
-            Stage('larger', {**larger, 'lr': 4e-4, 'warmup_steps': 20, 'epochs': 12}, 'weights'),
-            Stage('again', {**again, 'epochs': 20}, 'weights'),
-            Stage('third', {**again, 'epochs': 20}, 'weights'),
-            **no_dropout,
-            **again,
+            Stage('larger', {**LARGER, 'lr': 4e-4, 'warmup_steps': 20, 'epochs': 12}, 'weights'),
+            Stage('again', {**AGAIN, 'epochs': 20}, 'weights'),
+            Stage('third', {**AGAIN, 'epochs': 20}, 'weights'),
+            **NO_DROPOUT,
+            **AGAIN,
             batch=4,
             epochs=20,
         ),
         short(
             'dabnet-camvid',
-            Stage('small', {**SMALL, **slowly, 'loss': 'cross_entropy', 'epochs': 48}, 'weights'),
-            **again,
+            Stage('small', {**SMALL, **SLOWLY, 'loss': 'cross_entropy', 'epochs': 48}, 'weights'),
+            **AGAIN,
             batch=8,
             loss='lovasz',
             epochs=18,
