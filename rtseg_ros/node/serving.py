@@ -161,7 +161,7 @@ class Serving:
             # a stale frame of one camera must not use up another's turn
             self._last_round = (began_s, published) if published else before
             if published and not self._loader.busy:  # loading takes the machine's time from the frames
-                turns = sum(camera.input.subscribed for camera in self.cameras) / published
+                turns = max(1.0, sum(camera.input.subscribed for camera in self.cameras) / published)
                 self.rate.add(self.model.pipeline.input_size, (time.monotonic() - began_s) * 1e3 * turns)
 
     def _test_again(self) -> None:

@@ -161,13 +161,13 @@ def test_time_that_jumps_back_restarts_the_cloud(monkeypatch):
 # ---- serving
 
 
-def round_of_20_ms(monkeypatch, masks):
+def round_of_20_ms(monkeypatch, masks, subscribed=True):
     """A ``Serving`` of three cameras after a round that published ``masks``, and the times that its ladder was told."""
     told = []
     serving = bare(
         Serving,
         model=SimpleNamespace(pipeline=SimpleNamespace(input_size=(64, 96))),
-        cameras=[SimpleNamespace(input=SimpleNamespace(subscribed=True))] * 3,
+        cameras=[SimpleNamespace(input=SimpleNamespace(subscribed=subscribed))] * 3,
         rate=SimpleNamespace(add=lambda size, frame_ms: told.append(frame_ms)),
         _settings=Settings,
         _loader=SimpleNamespace(busy=False),
@@ -197,6 +197,11 @@ def test_a_rate_limit_counts_the_frames_of_a_round(monkeypatch, masks):
 def test_cameras_share_the_budget_of_a_target_rate(monkeypatch):
     _, told = round_of_20_ms(monkeypatch, masks=1)
     assert told == [pytest.approx(60.0)]
+
+
+def test_a_frame_whose_camera_was_unsubscribed_meanwhile_counts_with_its_time(monkeypatch):
+    _, told = round_of_20_ms(monkeypatch, masks=1, subscribed=False)
+    assert told == [pytest.approx(20.0)]
 
 
 def test_a_network_that_takes_anothers_place_closes_it_and_forgets_its_error():
