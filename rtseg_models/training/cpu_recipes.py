@@ -32,8 +32,7 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
         source = f'{tuned[name].source}; few epochs for two CPU cores'
         return replace(tuned[name], name=f'{name}-cpu', source=source, before=before, **changes)
 
-    camvid = {**NO_STREETS, 'loss': 'cross_entropy', 'epochs': 80, 'lr': 1e-3}
-    streets = {'street_frames': 600, 'street_share': 0.25, 'loss': 'cross_entropy', 'epochs': 30, 'lr': 5e-4}
+    entropy = {'loss': 'cross_entropy'}
     sgd = {'optimiser': 'sgd', 'lr': 0.045, 'warmup_steps': 100, 'epochs': 38}
     quarter = {'input_size': QUARTER, 'crop': QUARTER, 'label_scale': 2.0, 'scale': (0.75, 1.75), 'epochs': 38}
     crops = {**SMALL, 'scale': (0.4, 1.5), 'lr': 5e-4, 'warmup_steps': 50, 'epochs': 28}
@@ -42,14 +41,22 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
     return [
         short(
             'fast_scnn-camvid',
-            Stage('camvid', camvid, 'weights'),
-            Stage('streets', streets, 'weights'),
-            **{**ADAM, **NO_STREETS, 'lr': 3e-4},
+            Stage('camvid', {**entropy, **NO_STREETS, 'epochs': 80, 'lr': 1e-3}, 'weights'),
+            Stage('streets', {**entropy, 'epochs': 30}, 'weights'),
+            Stage('surrogate', {**NO_STREETS, 'epochs': 8, 'lr': 3e-4}, 'weights'),
+            **{**ADAM, 'lr': 5e-4},
             loss='lovasz',
-            epochs=8,
+            epochs=16,
         ),
         short('fast_scnn-camvid-only', **ADAM, epochs=80),
-        short('contextnet-camvid', Stage('sgd', sgd, 'weights'), **ADAM, epochs=40),
+        short(
+            'contextnet-camvid',
+            Stage('sgd', {**entropy, **sgd}, 'weights'),
+            Stage('adam', {**entropy, 'epochs': 40, 'lr': 1e-3}, 'weights'),
+            **{**ADAM, 'lr': 5e-4},
+            loss='lovasz',
+            epochs=14,
+        ),
         short(
             'farsee_net-camvid',
             Stage('quarter', {**quarter, **SLOWLY}, 'weights'),
@@ -75,7 +82,7 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
         ),
         short(
             'dabnet-camvid',
-            Stage('small', {**SMALL, **SLOWLY, 'loss': 'cross_entropy', 'epochs': 48}, 'weights'),
+            Stage('small', {**SMALL, **SLOWLY, **entropy, 'epochs': 48}, 'weights'),
             **AGAIN,
             batch=8,
             loss='lovasz',
