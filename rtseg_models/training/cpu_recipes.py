@@ -37,7 +37,7 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
     quarter = {'input_size': QUARTER, 'crop': QUARTER, 'label_scale': 2.0, 'scale': (0.75, 1.75), 'epochs': 38}
     crops = {**SMALL, 'scale': (0.4, 1.5), 'lr': 5e-4, 'warmup_steps': 50, 'epochs': 28}
     crops.update(input_size=(360, 480), label_scale=1.0)
-    small = {**SMALL, 'batch': 4, 'lr': 1e-3, 'warmup_steps': 50, 'ema': 0.998, 'epochs': 80}
+    small = {**entropy, **SMALL, 'batch': 4, 'lr': 1e-3, 'warmup_steps': 50, 'ema': 0.998, 'epochs': 80}
     return [
         short(
             'fast_scnn-camvid',
@@ -72,13 +72,13 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
             'erfnet-camvid',
             Stage('dropout', {**small, **DROPOUT}, 'weights'),
             Stage('small', small, 'weights'),
-            Stage('larger', {**LARGER, 'lr': 4e-4, 'warmup_steps': 20, 'epochs': 12}, 'weights'),
-            Stage('again', {**AGAIN, 'epochs': 20}, 'weights'),
-            Stage('third', {**AGAIN, 'epochs': 20}, 'weights'),
+            Stage('larger', {**entropy, **LARGER, 'lr': 4e-4, 'warmup_steps': 20, 'epochs': 12}, 'weights'),
+            *(Stage(name, {**entropy, **AGAIN, 'epochs': 20}, 'weights') for name in ('again', 'third', 'fourth')),
             **NO_DROPOUT,
             **AGAIN,
             batch=4,
-            epochs=20,
+            loss='lovasz',
+            epochs=12,
         ),
         short(
             'dabnet-camvid',
