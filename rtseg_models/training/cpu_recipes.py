@@ -23,6 +23,11 @@ AGAIN = {**LARGER, 'warmup_steps': 50, 'lr': 8e-4}
 SLOWLY = {'lr': 1e-3, 'warmup_steps': 100, 'ema': 0.998}
 DROPOUT = {'network_args': {'residual_gain': 0.0}, 'lr': 2e-3, 'epochs': 26}
 NO_DROPOUT = {'network_args': {'residual_gain': 0.0, 'dropout': (0.0, 0.0)}}
+ENTROPY = {'loss': 'cross_entropy'}  # of the stages before one with the surrogate of the IoU
+SGD = {'optimiser': 'sgd', 'lr': 0.045, 'warmup_steps': 100, 'epochs': 38}
+QUARTERS = {'input_size': QUARTER, 'crop': QUARTER, 'label_scale': 2.0, 'scale': (0.75, 1.75), 'epochs': 38}
+CROPS = {**SMALL, 'input_size': (360, 480), 'label_scale': 1.0, 'scale': (0.4, 1.5), 'lr': 5e-4, 'warmup_steps': 50}
+SMALL_ALONE = {**ENTROPY, **SMALL, 'batch': 4, 'lr': 1e-3, 'warmup_steps': 50, 'ema': 0.998, 'epochs': 80}
 
 
 def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
@@ -32,17 +37,11 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
         source = f'{tuned[name].source}; few epochs for two CPU cores'
         return replace(tuned[name], name=f'{name}-cpu', source=source, before=before, **changes)
 
-    entropy = {'loss': 'cross_entropy'}
-    sgd = {'optimiser': 'sgd', 'lr': 0.045, 'warmup_steps': 100, 'epochs': 38}
-    quarter = {'input_size': QUARTER, 'crop': QUARTER, 'label_scale': 2.0, 'scale': (0.75, 1.75), 'epochs': 38}
-    crops = {**SMALL, 'scale': (0.4, 1.5), 'lr': 5e-4, 'warmup_steps': 50, 'epochs': 28}
-    crops.update(input_size=(360, 480), label_scale=1.0)
-    small = {**entropy, **SMALL, 'batch': 4, 'lr': 1e-3, 'warmup_steps': 50, 'ema': 0.998, 'epochs': 80}
     return [
         short(
             'fast_scnn-camvid',
-            Stage('camvid', {**entropy, **NO_STREETS, 'epochs': 80, 'lr': 1e-3}, 'weights'),
-            Stage('streets', {**entropy, 'epochs': 30}, 'weights'),
+            Stage('camvid', {**ENTROPY, **NO_STREETS, 'epochs': 80, 'lr': 1e-3}, 'weights'),
+            Stage('streets', {**ENTROPY, 'epochs': 30}, 'weights'),
             Stage('surrogate', {**NO_STREETS, 'epochs': 8, 'lr': 3e-4}, 'weights'),
             **{**ADAM, 'lr': 5e-4},
             loss='lovasz',
@@ -51,16 +50,16 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
         short('fast_scnn-camvid-only', **ADAM, epochs=80),
         short(
             'contextnet-camvid',
-            Stage('sgd', {**entropy, **sgd}, 'weights'),
-            Stage('adam', {**entropy, 'epochs': 40, 'lr': 1e-3}, 'weights'),
+            Stage('sgd', {**ENTROPY, **SGD}, 'weights'),
+            Stage('adam', {**ENTROPY, 'epochs': 40, 'lr': 1e-3}, 'weights'),
             **{**ADAM, 'lr': 5e-4},
             loss='lovasz',
             epochs=14,
         ),
         short(
             'farsee_net-camvid',
-            Stage('quarter', {**quarter, **SLOWLY}, 'weights'),
-            Stage('crops', {**crops, 'ema': 0.998}, 'weights'),
+            Stage('quarter', {**QUARTERS, **SLOWLY}, 'weights'),
+            Stage('crops', {**CROPS, 'ema': 0.998, 'epochs': 28}, 'weights'),
             Stage('gently', {**WHOLE, 'lr': 3e-4, 'warmup_steps': 20, 'ema': 0.99, 'epochs': 6}, 'weights'),
             **{**WHOLE, 'scale': (0.8, 1.6)},
             lr=6e-4,
@@ -70,10 +69,10 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
         ),
         short(
             'erfnet-camvid',
-            Stage('dropout', {**small, **DROPOUT}, 'weights'),
-            Stage('small', small, 'weights'),
-            Stage('larger', {**entropy, **LARGER, 'lr': 4e-4, 'warmup_steps': 20, 'epochs': 12}, 'weights'),
-            *(Stage(name, {**entropy, **AGAIN, 'epochs': 20}, 'weights') for name in ('again', 'third', 'fourth')),
+            Stage('dropout', {**SMALL_ALONE, **DROPOUT}, 'weights'),
+            Stage('small', SMALL_ALONE, 'weights'),
+            Stage('larger', {**ENTROPY, **LARGER, 'lr': 4e-4, 'warmup_steps': 20, 'epochs': 12}, 'weights'),
+            *(Stage(name, {**ENTROPY, **AGAIN, 'epochs': 20}, 'weights') for name in ('again', 'third', 'fourth')),
             **NO_DROPOUT,
             **AGAIN,
             batch=4,
@@ -82,7 +81,7 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
         ),
         short(
             'dabnet-camvid',
-            Stage('small', {**SMALL, **SLOWLY, **entropy, 'epochs': 48}, 'weights'),
+            Stage('small', {**SMALL, **SLOWLY, **ENTROPY, 'epochs': 48}, 'weights'),
             **AGAIN,
             batch=8,
             loss='lovasz',
