@@ -93,9 +93,12 @@ def with_words(card: Card) -> Card:
     protocol = [f'weights: {", ".join(card.origin.get("trained_on", [])) or "unknown"}']
     for split in (s for s in SPLITS if s in card.miou):
         if split in figures:
-            without = f' without {figures[split]["hold_out"]}' if figures[split]['hold_out'] else ''
+            run = figures[split]
+            without = f' without {run["hold_out"]}' if run['hold_out'] else ''
+            other = ', '.join(f'{k} {v}' for k, v in run['other_settings'].items())
             protocol.append(
-                f'{split}: another run of the recipe, on {", ".join(figures[split]["trained_on"])}{without}'
+                f'{split}: another run of the recipe, on {", ".join(run["trained_on"])}{without}'
+                + (f' ({other})' if other else '')
             )
         else:
             doubt = (

@@ -137,7 +137,7 @@ def test_figures_are_taken_over_with_their_origin(runs: Dict[str, Bundle]) -> No
     assert told['held_out_drive']['other_settings'] == {'lr': 0.02}
     assert card.origin['protocol'] == (
         'weights: train, val; val: another run of the recipe, on train; '
-        'held_out_drive: another run of the recipe, on train without 0001TP'
+        'held_out_drive: another run of the recipe, on train without 0001TP (lr 0.02)'
     )
 
 
