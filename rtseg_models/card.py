@@ -52,6 +52,13 @@ class Card:
         """Number of classes, void not counted."""
         return len(self.class_names)
 
+    @property
+    def learnt_from(self) -> Dict[str, List[str]]:
+        """The splits that the weights and those they began with have seen, by dataset; empty where nobody tells."""
+        own = {self.dataset: self.origin['trained_on']} if 'trained_on' in self.origin else {}
+        found: Dict[str, List[str]] = self.origin.get('learnt_from', own)
+        return found
+
     def figure_name(self, split: str, size: Size) -> str:
         """What a figure of ``split`` at input ``size`` is called in ``miou``."""
         return split if size == self.input_size else f'{split}@{size[0]}x{size[1]}'

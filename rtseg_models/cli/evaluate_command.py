@@ -12,7 +12,7 @@ import click
 from rich.table import Table
 
 from ..card import UNKNOWN_SPLIT, Size
-from ..datasets import DATASETS, open_dataset
+from ..datasets import DATASETS, data_name, open_dataset
 from ..evaluation import evaluate
 from .model_options import SIZE, open_pipeline, pipeline_options
 from .output import console, json_option, progress, write_json
@@ -47,12 +47,10 @@ def command(
     results: Dict[str, Any] = {}
     for model in models:
         pipeline = open_pipeline(model, backend, precision, device, threads, size)
-        card = pipeline.bundle.card
-        learnt_from = card.origin.get('recipe', {}).get('dataset', card.dataset)
-        trained_on = card.origin.get('trained_on', [])
-        if dataset in (card.dataset, learnt_from) and split in trained_on:
+        seen = pipeline.bundle.card.learnt_from.get(data_name(dataset, data.class_set), [])
+        if split in seen:
             log.warning('%s was trained on the %s split of %s: this figure flatters it', model, split, dataset)
-        elif dataset in (card.dataset, learnt_from) and UNKNOWN_SPLIT in trained_on:
+        elif UNKNOWN_SPLIT in seen:
             log.warning('%s may have been trained on the %s split of %s before its last run', model, split, dataset)
         with progress(f'{model} on {dataset} {split}') as advance:
             measured = evaluate(pipeline, data, advance)

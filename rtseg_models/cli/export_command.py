@@ -10,8 +10,9 @@ from typing import Optional, Tuple
 import click
 
 from ..bundle import load_bundle
-from ..card import Size
-from ..datasets import DATASETS, open_dataset
+from ..card import Card, Size
+from ..datasets import DATASETS, data_name, open_dataset
+from ..errors import ConfigurationError
 from ..evaluation import check_classes
 from ..export.bundle_writer import staged, with_sizes
 from ..export.checkpoint import bundle_from_checkpoint
@@ -67,6 +68,7 @@ def command(
             bundle = bundle_from_checkpoint(checkpoint, part, sizes=sizes)
         if val is not None:
             check_classes(bundle.card, val.class_set)
+            _check_dataset(bundle.card, data_name(str(dataset), val.class_set))
             with progress('measuring') as advance:
                 bundle = measure(bundle, val, 'val', advance)
                 if calibration is not None:
@@ -78,3 +80,11 @@ def command(
     bundle = load_bundle(str(out))
     figures = ', '.join(f'mIoU {k} {v:.4f}' for k, v in bundle.card.miou.items())
     console.print(f'{out}: {", ".join(f"{h}x{w}" for h, w in bundle.sizes())} {figures}')
+
+
+def _check_dataset(card: Card, name: str) -> None:
+    """ConfigurationError where the figures of a card would be of another dataset than it says."""
+    if name != card.dataset:
+        raise ConfigurationError(
+            f'the figures of a card are of its own dataset, {card.dataset}, not of {name}; measure by rtseg evaluate'
+        )

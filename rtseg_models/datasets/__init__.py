@@ -10,6 +10,7 @@ from typing import Callable, Dict, List, Sequence, Tuple
 import numpy as np
 
 from ..errors import BundleError, NotFound, RtsegError
+from ..labels import ClassSet
 from .camvid import CamVid
 from .check import inspect, listed, lonely_files
 from .cityscapes import Cityscapes, CityscapesCoarse
@@ -37,6 +38,11 @@ def open_dataset(name: str, root: Path, split: str) -> Dataset:
     return data
 
 
+def data_name(dataset: str, classes: ClassSet) -> str:
+    """What tells a dataset from others: its key, or for layouts that several share the name of its classes."""
+    return classes.name if dataset in ('folder', 'cityscapes_coarse') else dataset
+
+
 def open_checked(name: str, root: Path, splits: Sequence[str]) -> Tuple[Dict[str, Dataset], Dict[str, np.ndarray]]:
     """Splits of a dataset, checked whole, and their pixels per class; BundleError lists every fault of all of them."""
     opened: Dict[str, Dataset] = {}
@@ -55,4 +61,4 @@ def open_checked(name: str, root: Path, splits: Sequence[str]) -> Tuple[Dict[str
     return opened, counts
 
 
-__all__ = ['DATASETS', 'Dataset', 'Sample', 'open_checked', 'open_dataset']
+__all__ = ['DATASETS', 'Dataset', 'Sample', 'data_name', 'open_checked', 'open_dataset']

@@ -24,6 +24,7 @@ class Synthetic:
     """
 
     class_set = CAMVID
+    domain = 'rendered streets'
 
     def __init__(self, root: Path, split: str) -> None:
         if split not in SPLITS:

@@ -10,6 +10,7 @@ from typing import Sequence
 
 from ..bundle import Bundle
 from ..card import Card, Size
+from ..datasets import data_name
 from ..errors import BundleError
 from ..networks import CLASSIFIERS, build_network, logit_stride
 from ..training.checkpoint import read_checkpoint
@@ -36,7 +37,7 @@ def bundle_from_checkpoint(path: Path, out: Path, *, sizes: Sequence[Size] = ())
         mean=tuple(recipe['mean']),
         std=tuple(recipe['std']),
         weights_sha256='',
-        dataset=classes.name,
+        dataset=data_name(recipe['dataset'], classes),
         licence=state['licence'],
         origin={
             'trained_on': list(state['trained_on']),

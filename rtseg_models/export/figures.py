@@ -126,7 +126,7 @@ def _with_figure(card: Card, name: str, miou: float, iou: Optional[Dict[str, Opt
 
 
 def _check_kinship(bundle: Bundle, source: Bundle) -> None:
-    for field in ('network', 'network_args', 'class_names', 'input_size'):
+    for field in ('network', 'network_args', 'class_names', 'input_size', 'dataset'):
         ours, theirs = getattr(bundle.card, field), getattr(source.card, field)
         if ours != theirs:
             raise ConfigurationError(

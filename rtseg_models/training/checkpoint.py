@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict
 
+from ..datasets import data_name
 from ..errors import BundleError
 from ..labels import ClassSet, class_set
 from ..networks.weights_file import read_weights
@@ -44,8 +45,3 @@ def read_checkpoint(path: Path) -> Dict[str, Any]:
         'history': [],
     }
     return {**missing, **state, 'class_set': classes}
-
-
-def data_name(dataset: str, classes: ClassSet) -> str:
-    """What tells a dataset from others: its key, or for layouts that several share the name of its classes."""
-    return classes.name if dataset in ('folder', 'cityscapes_coarse') else dataset

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from ..bundle import load_bundle, shipped_bundles
 from ..card import UNKNOWN_SPLIT
+from ..datasets import data_name
 from ..errors import ConfigurationError, RtsegError
 from ..labels import ClassSet
 from ..networks import NETWORKS, build_network
 from ..networks.contextnet import ContextNet
 from ..networks.pruning import prune
-from .checkpoint import LICENCE, data_name, read_checkpoint
+from .checkpoint import LICENCE, read_checkpoint
 from .pretraining import first_words, load_encoder, load_pretrained
 from .recipe import Recipe
 
@@ -75,13 +76,13 @@ def read_parent(path: Path) -> Parent:
     }
     epochs = f', {origin["epochs"]} epochs' if 'epochs' in origin else ''
     classes = ClassSet(card.dataset, card.class_names, card.colours, card.ignore_id)
-    own = {data_name(recipe['dataset'], classes): origin.get('trained_on', [UNKNOWN_SPLIT])}
+    unknown = {data_name(recipe['dataset'], classes): [UNKNOWN_SPLIT]}
     return Parent(
         recipe,
         {name: torch.from_numpy(weight) for name, weight in bundle.weights().items()},
         classes,
         [*origin.get('started_from', []), f'{recipe["name"]}{epochs}'],
-        origin.get('learnt_from', own),
+        card.learnt_from or unknown,
         card.licence,
     )
 

@@ -12,8 +12,9 @@ from typing import Any, Dict, Optional
 
 import torch
 
+from ..datasets import data_name
 from ..labels import ClassSet
-from .checkpoint import LICENCE, data_name
+from .checkpoint import LICENCE
 from .launch import training_device, world
 from .origin import Parent
 from .recipe import Recipe

@@ -105,6 +105,18 @@ def test_evaluate_equals_a_count_by_hand(camvid: Path, tiny_bundle: Bundle, tmp_
     assert set(figures['iou']) == set(tiny_bundle.card.class_names)
 
 
+def test_evaluate_warns_of_what_the_weights_have_seen(camvid: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    folder = tmp_path / 'bundle'
+    shutil.copytree(tiny_bundle.path, folder)
+    for before, warned in (('val', True), ('train', False)):  # on CamVid, in a run before the last
+        seen = {'yard': ['train', 'val'], 'camvid': [before]}
+        origin = {'trained_on': seen['yard'], 'learnt_from': seen, 'recipe': {'dataset': 'folder'}}
+        rewrite_card(load_bundle(str(folder)), replace(tiny_bundle.card, dataset='yard', origin=origin))
+        done = rtseg('evaluate', '--model', folder, '--dataset', 'camvid', '--root', camvid)
+        assert done.returncode == 0, done.stderr
+        assert ('was trained on the val split of camvid: this figure flatters it' in done.stderr) == warned
+
+
 def test_predict_tells_of_a_video_that_is_cut_short(tiny_bundle: Bundle, tmp_path: Path) -> None:
     video = tmp_path / 'drive.avi'
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*'MJPG'), 10, (96, 64))

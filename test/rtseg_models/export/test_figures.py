@@ -187,6 +187,9 @@ def test_figures_of_another_network_are_refused(runs: Dict[str, Bundle], tmp_pat
     wide = copy(runs['selection'], tmp_path / 'wide', {}, miou={'val': 0.9}, network_args={'dropout': 0.2})
     with pytest.raises(ConfigurationError, match=r"network_args is \{'dropout': 0.2\}, not \{\}"):
         with_figures(runs['shipped'], [wide])
+    rendered = copy(runs['selection'], tmp_path / 'rendered', {}, miou={'val': 0.9}, dataset='synthetic')
+    with pytest.raises(ConfigurationError, match="dataset is 'synthetic', not 'camvid'"):
+        with_figures(runs['shipped'], [rendered])
 
 
 def test_the_command_merges_figures(runs: Dict[str, Bundle], tmp_path: Path) -> None:
@@ -210,7 +213,7 @@ def yard(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize('fault', ('classes', 'kinship'))
+@pytest.mark.parametrize('fault', ('classes', 'dataset', 'kinship'))
 def test_a_command_that_fails_leaves_nothing_behind(
     fault: str, runs: Dict[str, Bundle], yard: Path, tmp_path: Path
 ) -> None:
@@ -218,6 +221,7 @@ def test_a_command_that_fails_leaves_nothing_behind(
     wide = copy(runs['selection'], tmp_path / 'wide', {}, network_args={'dropout': 0.2})
     given = {
         'classes': ['--dataset', 'folder', '--root', str(yard)],
+        'dataset': ['--dataset', 'synthetic'],
         'kinship': ['--figures-from', str(wide.path)],
     }[fault]
     out = tmp_path / 'exports' / 'final'

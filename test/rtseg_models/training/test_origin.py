@@ -156,6 +156,13 @@ def test_what_was_learnt_before_another_dataset_is_remembered(parent: Bundle, da
     assert read_checkpoint(quietly(away, shed, tmp_path / 'shed', start_from=second))['trained_on'] == ['train']
 
 
+def test_weights_of_rendered_frames_do_not_pass_for_camvids(data: Data, tmp_path: Path) -> None:
+    checkpoint = quietly(replace(AT_REST, dataset='synthetic'), data, tmp_path / 'run')
+    card = with_words(bundle_from_checkpoint(checkpoint, tmp_path / 'bundle').card)
+    assert card.dataset == 'synthetic' and card.learnt_from == {'synthetic': ['train']}
+    assert card.origin['limits'] == ['trained on rendered streets']
+
+
 def test_a_run_killed_in_its_first_epoch_does_not_go_on_without_its_origin(
     parent: Bundle, data: Data, tmp_path: Path
 ) -> None:
