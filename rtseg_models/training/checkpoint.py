@@ -25,7 +25,8 @@ def read_checkpoint(path: Path) -> Dict[str, Any]:
     'ema': averaged weights; 'epoch': finished epochs; 'minutes'; 'recipe': JSON; 'class_set': ClassSet; 'hardware';
     'lineage': runs that it started from; 'trained_on': splits of its dataset that these and it learnt from;
     'learnt_from': the same for each dataset of the lineage; 'licence'; 'torch' and 'git_commit': of the run, '' where
-    unknown; 'history': figures per epoch. NotFound or BundleError in one sentence.
+    unknown; 'samples': images that it learns from, 0 where unknown; 'history': figures per epoch. NotFound or
+    BundleError in one sentence.
     """
     state = read_weights(path)
     if isinstance(state, dict):
@@ -42,6 +43,7 @@ def read_checkpoint(path: Path) -> Dict[str, Any]:
         'licence': LICENCE,
         'torch': '',
         'git_commit': '',
+        'samples': 0,
         'history': [],
     }
     return {**missing, **state, 'class_set': classes}

@@ -33,7 +33,7 @@ from .plan import check_beginning, check_plan, check_same_run, log_plan
 from .pretraining import ClassificationModule, learns_images
 from .provenance import facts
 from .recipe import Recipe
-from .report import recorded_origin, write_configuration
+from .report import recorded_origin, recorded_stages, write_configuration
 from .termination import EndsAfterEpoch
 
 PRECISIONS = {'fp32': '32-true', 'bf16': 'bf16-mixed', 'fp16': '16-mixed'}
@@ -79,7 +79,8 @@ def train(
     """
     log = log if world()['rank'] == 0 else _silent
     stages, handovers, begin = _stages(recipe, images is not None, pretrained, start_from)
-    there = [out / name / 'last.pt' for name, _ in stages if (out / name / 'last.pt').exists()]
+    names = dict.fromkeys([*(name for name, _ in stages), *recorded_stages(out)])
+    there = [out / name / 'last.pt' for name in names if (out / name / 'last.pt').exists()]
     if there and not resume:
         raise RtsegError(f'{there[0]} exists already; resume the run or choose another folder')
     check_plan(stages, handovers)
@@ -89,7 +90,8 @@ def train(
 
     for name, stage in stages:
         if (out / name / 'last.pt').exists():
-            check_same_run(stage, out / name / 'last.pt', learnt_by(stage).train.class_set)
+            learnt = learnt_by(stage).train
+            check_same_run(stage, out / name / 'last.pt', learnt.class_set, len(learnt))
     begins_with = str(begin.path) if begin else recorded_origin(out)
     if begins_with and not (out / stages[0][0] / 'last.pt').exists():
         if begin is None:
@@ -175,7 +177,7 @@ def _train_stage(
         place['rank'],
         place['size'],
     )
-    told = facts(recipe, classes, parent)
+    told = {**facts(recipe, classes, parent), 'samples': len(sources.data.train)}
     module: TrainingModule
     if learns_images(recipe):
         module = ClassificationModule(network.train(), recipe, classes, batches, told)

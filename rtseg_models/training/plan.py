@@ -83,11 +83,14 @@ def check_networks(recipe: Recipe) -> None:
     if recipe.network in CLASSIFIERS:
         raise UsageError(f'{recipe.network} classifies whole images: it can be an earlier stage, not the last')
     for name, stage in recipe.stages():
+        where = f'stage {name}: ' if name else ''
         try:
-            build_network(stage.network, 2, aux=True, **stage.network_args)
+            network = build_network(stage.network, 2, aux=True, **stage.network_args)
         except (TypeError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
-            where = f'stage {name}: ' if name else ''
             raise UsageError(f'{where}{stage.network} with network_args {stage.network_args}: {error}') from error
+        least = int(getattr(network, 'multiple', 1))
+        if min(stage.crop) < least:
+            raise UsageError(f'{where}crop is {stage.crop!r}; {stage.network} needs sides of {least} pixels or more')
 
 
 def log_plan(recipe: Recipe, device: torch.device, log: Callable[[str], None]) -> None:
@@ -99,8 +102,8 @@ def log_plan(recipe: Recipe, device: torch.device, log: Callable[[str], None]) -
     log(f'{recipe.name}: {recipe.network} on {hardware(recipe)}')
 
 
-def check_same_run(recipe: Recipe, checkpoint: Path, classes: ClassSet) -> None:
-    """ConfigurationError where a run would be resumed with other settings or classes than it began with."""
+def check_same_run(recipe: Recipe, checkpoint: Path, classes: ClassSet, samples: int) -> None:
+    """ConfigurationError where a run would be resumed with other settings, classes or images than it began with."""
     state = read_checkpoint(checkpoint)
     began = json.loads(state['recipe'])
     now = json.loads(json.dumps(asdict(recipe)))
@@ -111,6 +114,9 @@ def check_same_run(recipe: Recipe, checkpoint: Path, classes: ClassSet) -> None:
     if (learnt.names, learnt.ignore_id) != (classes.names, classes.ignore_id):
         was, given = (f'{", ".join(c.names)} (ignored: {c.ignore_id})' for c in (learnt, classes))
         raise ConfigurationError(f'{checkpoint} belongs to other classes: they were {was}; they are {given}')
+    began_with = state['samples']
+    if began_with not in (0, samples):
+        raise ConfigurationError(f'{checkpoint} belongs to other data: {began_with} samples; there are {samples} now')
 
 
 RESUMABLE = ('lr', 'accumulate', 'validate_every', 'source')

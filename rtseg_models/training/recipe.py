@@ -123,7 +123,7 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
             expected = 'STAGE.KEY=VALUE' if name else 'KEY=VALUE'
             raise UsageError(f'--set {setting!r}: expected {expected} with a key among {", ".join(sorted(allowed))}')
         present = before[name].changes.get(key, getattr(recipe, key)) if name else getattr(recipe, key)
-        (earlier[name] if name else last)[key] = _parsed(setting, text, present)
+        (earlier[name] if name else last)[key] = _parsed(setting, key, text, present)
     parts = tuple(dataclasses.replace(s, changes={**s.changes, **earlier[s.name]}) for s in recipe.before)
     changed = dataclasses.replace(recipe, before=parts, **last)
     changed.stages()  # each is checked
@@ -134,7 +134,10 @@ SHARED = {'dataset', 'splits', 'hold_out'}
 """What all stages that learn from labelled images learn from."""
 
 
-def _parsed(setting: str, text: str, present: Any) -> Any:
+OF_ANY_LENGTH = {'splits', 'scales'}
+
+
+def _parsed(setting: str, key: str, text: str, present: Any) -> Any:
     try:
         value = json.loads(text)
     except ValueError:
@@ -142,14 +145,16 @@ def _parsed(setting: str, text: str, present: Any) -> Any:
     if isinstance(present, float) and type(value) is int:
         value = float(value)
     if isinstance(present, tuple) and isinstance(value, list):
-        value = tuple(type(present[0])(v) if present and _number(v) and _number(present[0]) else v for v in value)
-        fits = not present or (len(value) == len(present) or isinstance(present[0], str))
-        fits = fits and all(_number(v) if not present or _number(present[0]) else isinstance(v, str) for v in value)
+        kind = type(present[0]) if present else float
+        fits = len(value) == len(present) or key in OF_ANY_LENGTH
+        fits = fits and all(isinstance(v, str) if kind is str else _number(v) for v in value)
+        fits = fits and (kind is not int or all(isinstance(v, int) or v.is_integer() for v in value))
+        value = tuple(map(kind, value)) if fits else value
     else:
         fits = type(value) is type(present)
     if not fits:
-        key = setting.partition('=')[0]
-        raise UsageError(f'--set {setting!r}: {key} is a {type(present).__name__}, such as {json.dumps(present)}')
+        name = setting.partition('=')[0]
+        raise UsageError(f'--set {setting!r}: {name} is a {type(present).__name__}, such as {json.dumps(present)}')
     return value
 
 

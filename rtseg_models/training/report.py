@@ -9,7 +9,7 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 import torch
@@ -48,11 +48,24 @@ def write_configuration(
 
 def recorded_origin(out: Path) -> Optional[str]:
     """What the run in ``out`` began with, as its configuration tells; None where that is nothing, or is not told."""
-    try:
-        found = json.loads((out / CONFIGURATION).read_text(encoding='utf-8'))['begins_with']
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
+    found = _recorded(out).get('begins_with')
     return found if isinstance(found, str) else None
+
+
+def recorded_stages(out: Path) -> List[str]:
+    """Stages before the last of the run in ``out``, as its configuration tells; none where it does not."""
+    try:
+        return [str(stage['name']) for stage in _recorded(out)['recipe']['before']]
+    except (LookupError, TypeError):
+        return []
+
+
+def _recorded(out: Path) -> Dict[str, Any]:
+    try:
+        found = json.loads((out / CONFIGURATION).read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def write_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], title: str, out: Path) -> Path:

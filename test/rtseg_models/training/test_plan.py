@@ -13,6 +13,7 @@ import torch
 from interruptions import SecondEpochFails
 from rendered import ONE, Renamed
 
+from rtseg_models.datasets.sample import Subset
 from rtseg_models.errors import ConfigurationError, NotFound, RtsegError
 from rtseg_models.labels import CAMVID
 from rtseg_models.training.checkpoint import read_checkpoint
@@ -47,6 +48,28 @@ def test_a_run_does_not_go_on_with_other_classes(data: Data, tmp_path: Path) -> 
             train(twice, other, tmp_path, resume=True)
         assert ', '.join(names) in str(refused.value) and ', '.join(other.train.class_set.names) in str(refused.value)
     assert read_checkpoint(tmp_path / 'last.pt')['epoch'] == 1
+
+
+def test_a_run_does_not_go_on_with_other_images(data: Data, tmp_path: Path) -> None:
+    twice = replace(ONE, epochs=2)
+    with pytest.raises(KeyError, match='interrupted'):
+        train(twice, data, tmp_path, callbacks=[SecondEpochFails()])
+    fewer = replace(data, train=Subset(data.train, range(3)))
+    with pytest.raises(ConfigurationError, match='other data: 4 samples; there are 3 now'):
+        train(twice, fewer, tmp_path, resume=True)
+    assert read_checkpoint(tmp_path / 'last.pt')['epoch'] == 1
+    assert read_checkpoint(train(twice, data, tmp_path, resume=True))['epoch'] == 2
+
+
+def test_a_run_does_not_begin_in_the_folder_of_another(data: Data, tmp_path: Path) -> None:
+    staged = replace(ONE, name='staged', before=(Stage('small', {'epochs': 2}, 'weights'),))
+    with pytest.raises(KeyError, match='interrupted'):
+        train(staged, data, tmp_path, callbacks=[SecondEpochFails()])
+    told = (tmp_path / 'configuration.json').read_bytes()
+    with pytest.raises(RtsegError, match=r'small/last\.pt exists already; resume the run or choose another folder'):
+        train(ONE, data, tmp_path)
+    assert (tmp_path / 'configuration.json').read_bytes() == told and not (tmp_path / 'last.pt').exists()
+    assert read_checkpoint(train(staged, data, tmp_path, resume=True))['epoch'] == 1
 
 
 def pretend_gpus(monkeypatch: pytest.MonkeyPatch, count: int, capability: Tuple[int, int]) -> None:

@@ -45,6 +45,9 @@ def test_a_wrong_setting_is_a_usage_error(tmp_path: Path) -> None:
     ):
         result = CliRunner().invoke(command, [*arguments[:-1], setting])
         assert result.exit_code == 2 and why in result.output, result.output
+    small = ['contextnet-camvid', *arguments[1:-1], 'network=contextnet_cn18', '--set', 'crop=[32,48]']
+    result = CliRunner().invoke(command, small)
+    assert result.exit_code == 2 and 'contextnet_cn18 needs sides of 64 pixels or more' in result.output
     (tmp_path / 'out' / 'bundle').mkdir(parents=True)
     result = CliRunner().invoke(command, arguments[:-2])
     assert isinstance(result.exception, RtsegError) and 'bundle is not of this run' in str(result.exception)
