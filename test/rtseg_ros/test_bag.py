@@ -13,6 +13,7 @@ from rosbags.highlevel import AnyReader
 
 from rtseg_models.errors import BundleError, NotFound, UsageError
 from rtseg_ros.bag import Bag, MaskBagWriter, read_images
+from rtseg_ros.bag.framing import zstd
 from rtseg_ros.image_codec import decode_image
 
 FORMS = ('mcap', 'mcap_zstd', 'sqlite3', 'sqlite3_file', 'sqlite3_message', 'ros1', 'ros1_bz2', 'ros1_lz4')
@@ -114,6 +115,37 @@ def test_a_split_bag_that_lacks_a_file_tells_it(split):
     with Bag(split) as bag:
         assert [r.stamp_ns for r in bag.images(['/mask'])] == [START_NS + i * PERIOD_NS for i in range(2, 6)]
         assert len(bag.faults) == 1 and first.name in bag.faults[0]
+
+
+def test_frame_numbers_are_known_up_to_what_is_missing(split):
+    files = sorted(split.glob('*.mcap'))
+    for missing, known in ((0, 0), (1, 2), (2, 4)):
+        files[missing].rename(split / 'away')
+        with Bag(split) as bag:
+            placed = [r.placed for r in bag.images(['/mask'])]
+        (split / 'away').rename(files[missing])
+        assert placed == [True] * known + [False] * (4 - known)
+
+
+@pytest.mark.parametrize('metadata', (True, False))
+def test_files_packed_as_a_whole_are_read_as_far_as_each_goes(metadata, split):
+    files = sorted(split.glob('*.mcap'))
+    for file in files:
+        packed = zstd.compress(file.read_bytes())
+        Path(f'{file}.zstd').write_bytes(packed if file is not files[1] else packed[: len(packed) // 2])
+        if file is not files[2]:  # whose packing was interrupted: both are there
+            file.unlink()
+    facts = (split / 'metadata.yaml').read_text().replace('.mcap', '.mcap.zstd')
+    (split / 'metadata.yaml').write_text(facts.replace("compression_mode: ''", 'compression_mode: FILE'))
+    if not metadata:
+        (split / 'metadata.yaml').unlink()
+    with Bag(split) as bag:
+        stamps = [(r.stamp_ns - START_NS) // PERIOD_NS for r in bag.images(['/mask'])]
+        assert f'{files[1]}.zstd: cannot be unpacked whole' in bag.faults[0]
+        assert 'rtseg-bag-' not in ' '.join(bag.faults)
+        copies = list(bag._copies)
+    assert stamps[:2] == [0, 1] and stamps[-2:] == [4, 5] and len(copies) == 2
+    assert not any(copy.exists() for copy in copies)
 
 
 def test_damage_in_one_file_of_a_split_bag_costs_the_others_nothing(split):

@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import struct
+from pathlib import Path
+from typing import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +14,7 @@ from recordings import PERIOD_NS, START_NS, drive, write_bag
 
 from rtseg_models.errors import BundleError
 from rtseg_ros.bag import Bag
+from rtseg_ros.bag.salvage import Salvage
 from rtseg_ros.image_codec import decode_image
 
 TOPIC = '/camera/image_raw'
@@ -75,6 +80,75 @@ def test_a_damaged_first_chunk_costs_only_what_it_holds(index, form, magic, tmp_
         frames = [(r.stamp_ns - START_NS) // PERIOD_NS for r in bag.images([TOPIC])]
         assert 'damaged' in ' '.join(bag.faults)
     assert 5 <= len(frames) < 8 and frames == list(range(8 - len(frames), 8))
+
+
+@pytest.mark.parametrize(
+    'form, magic', (('mcap_zstd', b'\x28\xb5\x2f\xfd'), ('ros1_lz4', b'\x04\x22\x4d\x18')), ids=('mcap', 'ros1')
+)
+def test_damage_across_the_beginning_of_a_chunk_costs_only_that_chunk(form, magic, tmp_path):
+    rng = np.random.default_rng(5)
+    pairs = [(rng.integers(0, 256, (400, 600, 3), np.uint8), np.zeros((4, 4), np.uint8)) for _ in range(8)]
+    path = write_bag(tmp_path / 'drive', drive(pairs), form)
+    file = path if path.is_file() else path / 'drive.mcap'
+    content = bytearray(file.read_bytes())
+    chunk = content.find(magic, len(content) // 3)
+    content[chunk - 2048 : chunk + 2048] = bytes(4096)
+    file.write_bytes(content)
+    with Bag(path) as bag:
+        records = list(bag.images([TOPIC]))
+        assert bag.faults
+    assert 'nothing can be made out from byte' in ' '.join(Salvage(file, []).lost)
+    frames = [(r.stamp_ns - START_NS) // PERIOD_NS for r in records]
+    assert frames == sorted(set(frames)) and frames[0] == 0 and frames[-1] == 7 and 4 <= len(frames) < 8
+    assert [r.placed for r in records] == [frame == i for i, frame in enumerate(frames)]
+
+
+def test_a_cut_costs_no_frame_its_number(tmp_path):
+    rng = np.random.default_rng(5)
+    pairs = [(rng.integers(0, 256, (400, 600, 3), np.uint8), np.zeros((4, 4), np.uint8)) for _ in range(8)]
+    path = write_bag(tmp_path / 'drive', drive(pairs))
+    file = path / 'drive.mcap'
+    file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
+    with Bag(path) as bag:
+        records = list(bag.images([TOPIC]))
+        assert bag.faults
+    assert 2 <= len(records) < 8 and all(r.placed for r in records)
+
+
+def records_of(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Opcode and content of the records of an MCAP file without its magic, or of a chunk."""
+    position = 0
+    while position < len(content):
+        opcode, size = struct.unpack_from('<BQ', content, position)
+        yield opcode, content[position + 9 : position + 9 + size]
+        position += 9 + size
+
+
+def without_index(file: Path, back_ns: int, since: int) -> bytes:
+    """An MCAP file without chunks and index, whose clock was set back at its message ``since``."""
+    out = [b'\x89MCAP0\r\n']
+    messages = 0
+    for opcode, record in records_of(file.read_bytes()[8:-8]):
+        inner = records_of(record[40:]) if opcode == 6 else [(opcode, record)] if opcode == 1 else []  # no compression
+        for kind, part in inner:
+            if kind == 5:
+                times = (t - back_ns * (messages >= since) for t in struct.unpack_from('<QQ', part, 6))
+                part = part[:6] + struct.pack('<QQ', *times) + part[22:]
+                messages += 1
+            out.append(struct.pack('<BQ', kind, len(part)) + part)
+    out += [struct.pack('<BQI', 15, 4, 0), struct.pack('<BQQQI', 2, 20, 0, 0, 0), out[0]]  # end of data, footer, magic
+    return b''.join(out)
+
+
+def test_without_an_index_a_clock_that_was_set_back_is_no_damage(tmp_path, pairs):
+    source = write_bag(tmp_path / 'source', [e for e in drive(pairs) if e.topic == TOPIC])
+    path = tmp_path / 'unindexed.mcap'
+    path.write_bytes(without_index(source / 'source.mcap', 3600 * 10**9, 5))
+    with Bag(path) as bag:
+        records = list(bag.images([TOPIC]))
+        assert not bag.faults and bag.count([TOPIC]) == len(pairs)
+    assert [(r.stamp_ns - START_NS) // PERIOD_NS for r in records] == list(range(len(pairs)))
+    assert all(r.placed for r in records) and records[5].record_time_ns < records[0].record_time_ns
 
 
 @settings(

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from rtseg_models.errors import BundleError, UsageError
 
-from .bag_files import IMAGE_TYPES, ROS2, storage_files
+from .files import IMAGE_TYPES, ROS2, storage_files
 
 _Image = ROS2.types['sensor_msgs/msg/Image']
 _Header = ROS2.types['std_msgs/msg/Header']

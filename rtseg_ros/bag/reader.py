@@ -1,10 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Recordings of images: rosbag2 (sqlite3, MCAP) and ROS 1 bags, and bags of masks. No ROS is needed.
-
-Image messages are read with the standard definitions of sensor_msgs, which every ROS distribution shares: a bag without
-message definitions, or with broken ones of other types, reads like any other.
-"""
+"""Reading the images of a recording."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ import re
 import sqlite3
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Type
@@ -22,12 +18,11 @@ from rosbags.rosbag2 import Reader as Reader2
 
 from rtseg_models.errors import BundleError, NotFound
 
-from .bag_files import IMAGE_TYPES, ROS1, ROS2, storage_files
-from .bag_salvage import SEARCHABLE, Salvage
-from .bag_wal import has_log, merged_copy
-from .bag_writer import MaskBagWriter
+from .files import IMAGE_TYPES, PACKED, ROS1, ROS2, storage_files, unpacked_copy, unpacked_name
+from .salvage import SEARCHABLE, Salvage
+from .wal import has_log, merged_copy
 
-LISTED_FILE = re.compile(r'^\s*- [\'"]?(?:[^\'"\n]*/)?([^/:\'"\n]+\.(?:mcap|db3))[\'"]?\s*$', re.M)
+LISTED_FILE = re.compile(r'^\s*- [\'"]?(?:[^\'"\n]*/)?([^/:\'"\n]+\.(?:mcap|db3))(?:\.zstd)?[\'"]?\s*$', re.M)
 """An entry of ``relative_file_paths`` in metadata.yaml."""
 
 
@@ -37,7 +32,7 @@ class ImageRecord:
 
     ``index`` counts the topic's messages within the time range from 0, before the stride. ``message`` has the fields of
     sensor_msgs/Image or CompressedImage; it is None where the bytes are no such message or its stamp is no time, and
-    ``fault`` says why.
+    ``fault`` says why. ``placed``: no message of the bag was lost before this one, so that ``index`` is its place.
     """
 
     topic: str
@@ -48,6 +43,7 @@ class ImageRecord:
     message: Optional[Any]
     compressed: bool
     fault: str = ''
+    placed: bool = True
 
 
 class Bag:
@@ -55,8 +51,8 @@ class Bag:
 
     ``path`` is a rosbag2 folder, one of its .mcap or .db3 files, or a ROS 1 .bag file. What is damaged is read as far
     as it goes: ``faults`` then holds a sentence for each place where something was skipped (complete once all was
-    read), and ``notes`` what is odd about the bag but cost no message. A sqlite3 file that a write-ahead log belongs to
-    is read from a copy that lasts until ``close``.
+    read), and ``notes`` what is odd about the bag but cost no message. A packed file (.zstd) and a sqlite3 file that a
+    write-ahead log belongs to are read from a copy that lasts until ``close``.
 
     NotFound where there is no such path, BundleError where it is not a bag.
     """
@@ -68,6 +64,7 @@ class Bag:
         self.ros1 = path.suffix == '.bag' and path.is_file()  # a folder is rosbag2's, whatever its name
         self._stack = ExitStack()
         self._copies: Dict[Path, Path] = {}  # what a copy that is read stands for
+        self._gap: Optional[int] = None  # of the files there, how many come before one that is missing
         try:
             self._parts: List[Any] = self._open()
             if not self.topics and self._faults:
@@ -105,8 +102,8 @@ class Bag:
         files = storage_files(self.path)
         metadata = self.path / 'metadata.yaml'
         facts = metadata.read_text(errors='replace') if metadata.is_file() else ''
-        packed = re.search(r'compression_mode: [\'"]?(file|message)', facts, re.I)
-        if files and not packed:  # file by file: damage in one costs the others nothing
+        by_message = re.search(r'compression_mode: [\'"]?message', facts, re.I)
+        if files and not by_message:  # file by file: damage in one costs the others nothing
             return [self._open_file(p) for p in (self._listed(files, facts) if self.path.is_dir() else files)]
         self._faults += [f'{p}: the write-ahead log of a compressed bag is not read' for p in files if has_log(p)]
         try:
@@ -122,20 +119,32 @@ class Bag:
         if not facts:
             self.notes.append(f'{self.path}: metadata.yaml is missing; its {len(files)} file(s) are read in name order')
         names = list(dict.fromkeys(LISTED_FILE.findall(facts)))
-        have = {p.name: p for p in files}
+        have = {unpacked_name(p).name: p for p in files}
         lost = [name for name in names if name not in have]
         if lost:
+            self._gap = names.index(lost[0])
             self._faults.append(f'{self.path}: {", ".join(lost)} missing; the other files are read')
         return [have[name] for name in names if name in have] or files
 
     def _open_file(self, path: Path) -> Any:
         """Reader of one storage file, by linear search where its index or its end is damaged."""
-        path = self._with_log(path)
+        path = self._unpacked(path) if path.suffix == PACKED else self._with_log(path)
         try:
-            return self._enter(path)
+            reader = self._enter(path)
         except Exception as error:  # as above
             self._faults.append(f'{path}: damaged ({error}); what is whole of it is read')
             return Salvage(path, self._faults)
+        if path.suffix == '.mcap' and not reader.storage.chunks:
+            return Salvage(path, self._faults)  # of a file without index, rosbags wants the times in order
+        return reader
+
+    def _unpacked(self, path: Path) -> Path:
+        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix='rtseg-bag-')))
+        copy, why = unpacked_copy(path, folder)
+        if why:
+            self._faults.append(f'{path}: cannot be unpacked whole ({why}); what can be is read')
+        self._copies[copy] = path
+        return copy
 
     def _with_log(self, path: Path) -> Path:
         """The file itself, or a copy with what its write-ahead log holds."""
@@ -196,22 +205,26 @@ class Bag:
         first = self.start_ns + round(start_s * 1e9) if start_s > 0 else None
         last = None if end_s is None else self.start_ns + round(end_s * 1e9)
         index = dict.fromkeys(topics, -1)
-        for topic, kind, record_time_ns, raw in self._messages(topics, first, last):
+        for (topic, kind, record_time_ns, raw), placed in self._messages(topics, first, last):
             index[topic] += 1
             if index[topic] % stride == 0:
-                yield self._record(topic, kind, record_time_ns, index[topic], raw)
+                yield replace(self._record(topic, kind, record_time_ns, index[topic], raw), placed=placed)
 
     def at(self, topic: str, record_time_ns: int) -> Iterator[ImageRecord]:
         """Images of a topic recorded at one time; their ``index`` means nothing."""
-        for _, kind, time_ns, raw in self._messages([topic], record_time_ns, record_time_ns + 1):
+        for (_, kind, time_ns, raw), _ in self._messages([topic], record_time_ns, record_time_ns + 1):
             yield self._record(topic, kind, time_ns, 0, raw)
 
     def _messages(
         self, topics: Sequence[str], first: Optional[int], last: Optional[int]
-    ) -> Iterator[Tuple[str, str, int, Any]]:
-        for part in self._parts:
+    ) -> Iterator[Tuple[Tuple[str, str, int, Any], bool]]:
+        """Topic, type, record time and bytes of each message, and whether none was lost before it."""
+        whole = True
+        for place, part in enumerate(self._parts):
+            whole = whole and place != self._gap
             wanted = [c for c in part.connections if c.topic in topics]
             if not wanted:
+                whole = whole and _nothing_lost(part)
                 continue
             read = latest = level = 0  # level: how many of the messages read bear the latest time
             try:
@@ -219,13 +232,16 @@ class Bag:
                     read += 1
                     level = level + 1 if record_time_ns == latest else 1
                     latest = record_time_ns
-                    yield connection.topic, connection.msgtype, record_time_ns, raw
+                    yield (connection.topic, connection.msgtype, record_time_ns, raw), whole and _nothing_lost(part)
             except Exception as error:  # a damaged bag: see _open
                 expected = sum(c.msgcount or 0 for c in wanted)
                 lost = f' of {expected}' if expected and first is None and last is None else ''
                 self._faults.append(f'{part.path}: damaged after {read}{lost} messages ({error})')
+                whole = False
                 if part.path.suffix in SEARCHABLE and not isinstance(part, Salvage):
-                    yield from self._after(part.path, wanted, latest if read else first, last, level)
+                    behind = self._after(part.path, wanted, latest if read else first, last, level)
+                    yield from ((message, whole) for message in behind)
+            whole = whole and _nothing_lost(part)
 
     def _after(
         self, path: Path, wanted: Sequence[Any], first: Optional[int], last: Optional[int], known: int
@@ -255,6 +271,11 @@ class Bag:
         return ImageRecord(topic, stamp_ns, message.header.frame_id, record_time_ns, index, message, compressed)
 
 
+def _nothing_lost(part: Any) -> bool:
+    """Whether a reader has skipped nothing so far."""
+    return not (isinstance(part, Salvage) and part.lost)
+
+
 def read_images(
     paths: Sequence[Path],
     topics: Sequence[str],
@@ -266,6 +287,3 @@ def read_images(
     for path in paths:
         with Bag(path) as bag:
             yield from bag.images(topics, start_s, end_s, stride)
-
-
-__all__ = ['IMAGE_TYPES', 'Bag', 'ImageRecord', 'MaskBagWriter', 'read_images', 'storage_files']

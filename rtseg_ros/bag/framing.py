@@ -1,0 +1,66 @@
+# SPDX-FileCopyrightText: 2026 The rtseg_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What searching a damaged recording record by record takes, whatever its format."""
+
+from __future__ import annotations
+
+import bz2
+import io
+import struct
+import sys
+from bisect import bisect_right
+from typing import BinaryIO, Callable, Dict, Optional, Sequence, Tuple
+
+import lz4.frame
+
+if sys.version_info >= (3, 14):
+    from compression import zstd as zstd
+else:
+    from backports import zstd as zstd
+
+Message = Tuple[str, str, int, bytes]
+"""Topic, type (ROS 2 spelling), record time in nanoseconds, serialised message."""
+
+LARGE = 1 << 16
+
+GARBLED = (struct.error, ValueError, KeyError, OverflowError, MemoryError)
+"""What reading a record of garbage raises."""
+
+SPOILT = (*GARBLED, RuntimeError, EOFError, OSError, zstd.ZstdError)
+"""What unpacking a damaged chunk raises, and reading what came of it."""
+
+UNPACK: Dict[str, Callable[[bytes], bytes]] = {
+    '': bytes,
+    'none': bytes,
+    'zstd': zstd.decompress,
+    'lz4': lz4.frame.decompress,
+    'bz2': bz2.decompress,
+}
+
+
+class Cut(Exception):
+    """The file ends inside a record."""
+
+
+class Broken(Exception):
+    """A record that cannot be what it says, for a chunk that the index knows begins inside it."""
+
+
+def take(file: BinaryIO, size: int) -> bytes:
+    """The next ``size`` bytes; Cut where the file has fewer."""
+    if size > LARGE:  # garbage may promise more than memory holds
+        here = file.tell()
+        left = file.seek(0, io.SEEK_END) - here
+        file.seek(here)
+        if left < size:
+            raise Cut
+    data = file.read(size)
+    if len(data) < size:
+        raise Cut
+    return data
+
+
+def following(starts: Sequence[int], position: int) -> Optional[int]:
+    """The first of ``starts``, which are sorted, behind ``position``."""
+    place = bisect_right(starts, position)
+    return starts[place] if place < len(starts) else None
