@@ -20,7 +20,7 @@ from rtseg_models.engine.backends import Options
 from rtseg_models.engine.kernels import CORES
 
 from ..bag import Bag, MaskBagWriter, storage_files
-from ..bag_wal import log_of
+from ..bag.wal import log_of
 from ..image_codec import BadFrame
 from ..report import pipeline_settings
 from ..reporting.measures import FrameRecord
@@ -207,7 +207,8 @@ def _replay(
                 raise Interrupted(f'{job.out}: stopped after {len(journal.records)} frames; go on with --resume')
         commit()
         writer.close()
-        journal.finish({'faults': bag.faults, 'notes': bag.notes})
+        lost = [f'the labels: {fault}' for fault in (truth.faults if truth else []) if fault not in bag.faults]
+        journal.finish({'faults': [*bag.faults, *lost], 'notes': bag.notes})
     finally:
         frames.close()
         writer.abort()

@@ -40,6 +40,11 @@ class Truth(Protocol):
 
     mapping: ClassMapping
 
+    @property
+    def faults(self) -> List[str]:
+        """A sentence for each place where labels were lost; complete once every frame was asked for."""
+        ...
+
     def find(self, record: ImageRecord) -> np.ndarray:
         """Label image of a frame; NoTruth where there is none, BadTruth where it cannot be used."""
         ...
@@ -170,6 +175,8 @@ class TopicTruth:
         self._bag = Bag(bag)
         self._bag.require_images([topic])
         self._labels = self._bag.images([topic])
+        self._topic = topic
+        self._unreadable: List[str] = []  # of label messages without a header that could be read
         self.mapping = mapping
         # By stamp: when the label was recorded, and the label or why there is none.
         self._ahead: OrderedDict[int, Tuple[int, Union[bytes, str]]] = OrderedDict()
@@ -184,10 +191,19 @@ class TopicTruth:
             label = next(self._labels, None)
             if label is None:
                 break
-            if label.stamp_ns == record.stamp_ns:
+            if label.message is None:
+                self._unreadable.append(label.fault)
+            elif label.stamp_ns == record.stamp_ns:
                 return self.mapping(label_ids(label), f'label at stamp {label.stamp_ns}')
-            self._keep(label)
+            else:
+                self._keep(label)
         raise NoTruth(f'no label with stamp {record.stamp_ns}')
+
+    @property
+    def faults(self) -> List[str]:
+        count, first = len(self._unreadable), next(iter(self._unreadable), '')
+        unreadable = f'{count} messages of {self._topic} cannot be read, the first for: {first}'
+        return self._bag.faults + ([unreadable] if count else [])
 
     def _keep(self, label: ImageRecord) -> None:
         """Hold a label for a later frame, packed: a street's labels shrink to a fiftieth."""
@@ -211,8 +227,7 @@ class TopicTruth:
 
 def label_ids(record: ImageRecord) -> np.ndarray:
     """Ids (H,W) uint8 of a label message; BadTruth where it holds none."""
-    if record.message is None:
-        raise BadTruth(f'label at stamp {record.stamp_ns}: {record.fault}')
+    assert record.message is not None
     if not record.compressed and record.message.encoding not in ('mono8', '8UC1'):
         raise BadTruth(f'label encoding is {record.message.encoding!r}; expected mono8, 8UC1 or a compressed PNG')
     try:
@@ -249,10 +264,16 @@ class FolderTruth:
                 'expected one kind'
             )
 
+    @property
+    def faults(self) -> List[str]:
+        return []
+
     def find(self, record: ImageRecord) -> np.ndarray:
         if self._by_stamp and record.stamp_ns == 0:
             raise NoTruth('the image has no stamp to find a label by')
         path = self._by_stamp.get(record.stamp_ns) or self._by_index.get(record.index)
+        if self._by_index and not record.placed:
+            raise BadTruth('messages were lost before it, so its frame number is not known; name the labels by stamp')
         if path is None:
             wanted = f'frame {record.index}' if self._by_index else f'stamp {record.stamp_ns}'
             raise NoTruth(f'no label image for {wanted}')

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
-from recordings import PERIOD_NS, START_NS, Entry, drive, png, write_bag
+from recordings import PERIOD_NS, START_NS, Entry, drive, frames, png, write_bag
 from replays import COUNT, LABELS, TOPIC, report
 
 from rtseg_models.datasets import Sample
@@ -18,6 +19,7 @@ from rtseg_models.errors import BundleError
 from rtseg_models.evaluation import evaluate
 from rtseg_models.labels import CAMVID, CITYSCAPES
 from rtseg_models.metrics import ConfusionMatrix
+from rtseg_ros.bag import Bag
 from rtseg_ros.replay import truth
 from rtseg_ros.replay.compare import compare_runs
 
@@ -191,6 +193,58 @@ def test_label_messages_that_cannot_be_used_are_faults(early_ns, replay, pairs, 
     assert facts['truth_frames'] == COUNT - 1 and facts['notes'] == []
     assert facts['faults'][0].startswith(f'the labels of 1 of {COUNT} frames cannot be used')
     assert 'mono16' in facts['per_frame'][2]['detail']
+
+
+def test_label_messages_that_cannot_be_read_are_faults(replay, pairs, tmp_path):
+    path = write_bag(tmp_path / 'drive', drive(pairs), 'sqlite3')
+    with sqlite3.connect(path / 'drive.db3') as database:
+        database.execute(
+            'UPDATE messages SET data = substr(data, 1, 30) WHERE id IN (SELECT m.id FROM messages m '
+            f"JOIN topics t ON m.topic_id = t.id WHERE t.name = '{LABELS}' ORDER BY m.id LIMIT 2)"
+        )
+    result = replay(path, '--ground-truth-topic', LABELS)
+    facts = report(tmp_path / 'out')
+    assert result.exit_code == 1 and facts['truth_frames'] == COUNT - 2
+    (fault,) = facts['faults']
+    assert f'the labels: 2 messages of {LABELS} cannot be read' in fault and 'not a sensor_msgs/msg/Image' in fault
+
+
+def test_damage_that_costs_labels_alone_is_a_fault(replay, tmp_path):
+    late = [
+        replace(e, record_time_ns=e.record_time_ns + 10**9 * (e.topic == LABELS)) for e in drive(frames(4, 600, 800))
+    ]
+    path = write_bag(tmp_path / 'drive', late, 'mcap_zstd')
+    file = path / 'drive.mcap'
+    content = bytearray(file.read_bytes())
+    chunk = content.rfind(b'\x28\xb5\x2f\xfd')  # the last, which holds labels
+    content[chunk : chunk + 64] = bytes(64)
+    file.write_bytes(content)
+    with Bag(path) as bag:
+        assert len(list(bag.images([TOPIC]))) == 4 and not bag.faults
+    result = replay(path, '--ground-truth-topic', LABELS)
+    facts = report(tmp_path / 'out')
+    assert result.exit_code == 1 and 0 < facts['truth_frames'] < 4
+    assert 'the labels: ' in facts['faults'][0] and 'damaged' in facts['faults'][0]
+
+
+def test_labels_named_by_frame_do_not_slide_behind_damage(replay, pairs, tmp_path):
+    rng = np.random.default_rng(1)
+    big = [(rng.integers(0, 256, (500, 600, 3), np.uint8), rng.integers(0, 11, (500, 600), np.uint8)) for _ in range(6)]
+    path = write_bag(tmp_path / 'drive', [e for e in drive(big) if e.topic == TOPIC], 'mcap_zstd')
+    file = path / 'drive.mcap'
+    content = bytearray(file.read_bytes())
+    chunk = content.find(b'\x28\xb5\x2f\xfd', len(content) // 6)
+    content[chunk : chunk + 64] = bytes(64)
+    file.write_bytes(content)
+    (tmp_path / 'labels').mkdir()
+    for i, (_, label) in enumerate(big):
+        cv2.imwrite(str(tmp_path / 'labels' / f'{i}.png'), label)
+    result = replay(path, '--ground-truth', tmp_path / 'labels')
+    facts = report(tmp_path / 'out')
+    before = [r for r in facts['per_frame'] if 'detail' not in r]
+    assert result.exit_code == 1 and 0 < facts['truth_frames'] == len(before) < facts['frames'] < 6
+    assert [(r['stamp_ns'] - START_NS) // PERIOD_NS for r in before] == list(range(len(before)))
+    assert 'its frame number is not known; name the labels by stamp' in ' '.join(facts['faults'])
 
 
 def test_ground_truth_with_strange_ids_ends_with_their_list(replay, bag, pairs, tmp_path):
