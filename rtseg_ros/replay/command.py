@@ -96,8 +96,9 @@ def main(
     except RtsegError as error:
         click.echo(f'replay_bag: {error}', err=True)
         sys.exit(error.exit_code)
-    except OSError as error:
-        click.echo(f'replay_bag: {error}. Finished frames are kept in {out}; go on with --resume', err=True)
+    except (OSError, MemoryError) as error:
+        what = str(error) or 'memory ran out'
+        click.echo(f'replay_bag: {what}. Finished frames are kept in {out}; go on with --resume', err=True)
         sys.exit(RtsegError.exit_code)
 
 

@@ -8,11 +8,13 @@ the job's journal. Bags, bundles and the output folder must lie where every work
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from rtseg_models.engine import Pipeline
-from rtseg_models.errors import RtsegError, Unavailable
+from rtseg_models.errors import DeviceLost, RtsegError, Unavailable, UsageError
 
 from .job import Job, JobResult, run_job
 
@@ -42,13 +44,18 @@ def do_job(job: Job) -> JobResult:
             pipeline.close()
         _pipelines.clear()
         _pipelines[key] = job.open_pipeline()
-    return run_job(job, [_pipelines[key]], _Unwatched())
+    try:
+        return run_job(job, [_pipelines[key]], _Unwatched())
+    except DeviceLost as error:  # only a new process helps: Ray starts one, which goes on from the journal
+        print(f'{job.name}: {error}', file=sys.stderr, flush=True)
+        os._exit(error.exit_code)
 
 
 def run_on_ray(jobs: List[Job], address: str, say: Callable[[str], None]) -> Tuple[List[JobResult], Dict[str, str]]:
     """Results in the order of the jobs, and by bag why others failed. ``address`` ``local`` starts Ray on this machine.
 
-    Unavailable where Ray is not installed or the cluster cannot be reached.
+    Unavailable where Ray is not installed or the cluster cannot be reached. What is wrong with the command or with an
+    only bag is raised as without Ray.
     """
     try:
         import ray
@@ -82,6 +89,10 @@ def _gather(ray: Any, jobs: List[Job], say: Callable[[str], None]) -> Tuple[List
             say(f'{job.name}: {len(results[place].records)} frames ({len(results)} of {len(jobs)} bags)')
         except ray.exceptions.RayTaskError as error:
             cause = error.cause
+            if isinstance(cause, UsageError) or (isinstance(cause, RtsegError) and len(jobs) == 1):
+                for other in waiting:
+                    ray.cancel(other)
+                raise cause from error  # it is of the command, not of one bag among others
             if isinstance(cause, RtsegError) or tries >= RETRIES:
                 failed[job.name] = str(cause)
                 say(f'{job.name}: {cause}')

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from recordings import drive, frames, write_bag
 from replays import LABELS, TOPIC, timeless
 
-from rtseg_models.errors import Unavailable
+from rtseg_models.errors import BundleError, DeviceLost, Unavailable, UsageError
 from rtseg_ros.replay import fleet
 from rtseg_ros.replay import job as replay_job
 from rtseg_ros.replay.command import main
@@ -45,6 +45,69 @@ def test_rate_is_that_of_all_workers_together(tiny_bundle, bags, monkeypatch, tm
     _replay(tiny_bundle, bags[:2], tmp_path / 'out', '--ray', 'local', '--resume')
     facts = json.loads((tmp_path / 'out' / 'report.json').read_text())
     assert facts['wall_s'] is None and facts['fps'] is None
+
+
+class TaskFailed(Exception):
+    def __init__(self, cause):
+        self.cause = cause
+
+
+def cluster_of(errors):
+    """What stands for Ray: a task of a job that ``errors`` names fails so, others give the job's name."""
+    cancelled = []
+
+    def get(name):
+        if name in errors:
+            raise TaskFailed(errors[name])
+        return SimpleNamespace(records=[])
+
+    return SimpleNamespace(
+        remote=lambda **options: lambda function: SimpleNamespace(remote=lambda job: job.name),
+        wait=lambda waiting, num_returns: (waiting[:1], waiting[1:]),
+        get=get,
+        cancel=cancelled.append,
+        cancelled=cancelled,
+        exceptions=SimpleNamespace(RayTaskError=TaskFailed, RayError=ConnectionError),
+    )
+
+
+@pytest.mark.parametrize(
+    'names, error, refused',
+    [
+        ('a b c', UsageError('another replay is under way'), True),
+        ('a b c', BundleError('not a bag'), False),
+        ('b', BundleError('not a bag'), True),
+    ],
+)
+def test_refusals_are_those_of_a_run_without_ray(names, error, refused):
+    ray = cluster_of({'b': error})
+    jobs = [replay_job.Job(name, '', 'm', '', ()) for name in names.split()]
+    if refused:
+        with pytest.raises(type(error), match=str(error)):
+            fleet._gather(ray, jobs, print)
+        assert ray.cancelled == ([] if len(jobs) == 1 else ['c'])
+    else:
+        results, failed = fleet._gather(ray, jobs, print)
+        assert len(results) == 2 and failed == {'b': 'not a bag'}
+
+
+def test_a_worker_without_its_device_makes_room_for_another(monkeypatch):
+    ended = []
+
+    def lost(job, pipelines, observer):
+        raise DeviceLost('CUDA error')
+
+    def ends(code):
+        ended.append(code)
+        raise SystemExit(code)
+
+    monkeypatch.setattr(fleet, '_pipelines', {})
+    monkeypatch.setattr(replay_job.Job, 'open_pipeline', lambda job: None)
+    monkeypatch.setattr(fleet, 'run_job', lost)
+    monkeypatch.setattr(os, '_exit', ends)
+    with pytest.raises(SystemExit):
+        fleet.do_job(replay_job.Job('a', '', 'm', '', ()))
+    assert ended == [70]
 
 
 @pytest.fixture(scope='module')
