@@ -65,6 +65,6 @@ def main(arguments: Optional[List[str]] = None) -> Any:
     except ModuleNotFoundError as error:
         click.echo(f'rtseg: this command needs the package {error.name!r}, which is not installed', err=True)
         sys.exit(69)
-    except OSError as error:
-        click.echo(f'rtseg: {error}', err=True)
+    except (OSError, MemoryError) as error:
+        click.echo(f'rtseg: {str(error) or "memory ran out"}', err=True)
         sys.exit(RtsegError.exit_code)

@@ -15,7 +15,7 @@ from ..card import Size
 from ..datasets.sample import read_rgb
 from ..errors import NotFound
 from .model_options import BACKEND, DEVICE, PRECISION, SIZE
-from .output import json_option, new_file_option, print_wide, progress, write_json
+from .output import json_option, plot_option, print_wide, progress, write_json
 
 _TABLE_WIDTH = 150
 
@@ -33,7 +33,7 @@ _TABLE_WIDTH = 150
 @click.option('--images', type=click.Path(path_type=Path, file_okay=False), help='Images to run on, not a rendering.')
 @click.option('--frames', 'count', type=click.IntRange(1), default=60, show_default=True, help='Frames per row.')
 @json_option
-@new_file_option('--plot', 'plot_path', 'Draw the rows (png, svg).')
+@plot_option('Draw the rows')
 def command(
     models: Tuple[str, ...],
     sizes: Tuple[Size, ...],

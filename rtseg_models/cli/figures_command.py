@@ -14,7 +14,7 @@ from ..bundle import shipped_bundles
 from ..card import Size
 from ..datasets import DATASETS, open_dataset
 from .model_options import SIZE
-from .output import json_option, new_file_option, progress, write_json
+from .output import json_option, new_file_option, plot_option, progress, write_json
 
 
 @click.command('figures')
@@ -24,7 +24,7 @@ from .output import json_option, new_file_option, progress, write_json
 @click.option('--model', 'models', multiple=True, help='Shipped bundle or folder; repeatable.  [default: all shipped]')
 @click.option('--camera', type=SIZE, default=(720, 1280), help='Camera image HxW.  [default: 720x1280]')
 @click.option('--frames', 'count', type=click.IntRange(1), default=60, show_default=True, help='Frames per row.')
-@new_file_option('--plot', 'plot_path', 'Draw it (png, svg).')
+@plot_option('Draw it')
 @new_file_option('--table', 'table_path', 'Write it as markdown.')
 @json_option
 def command(

@@ -28,12 +28,28 @@ def _writable(context: click.Context, parameter: click.Parameter, path: Optional
     return path
 
 
+def _picture(context: click.Context, parameter: click.Parameter, path: Optional[Path]) -> Optional[Path]:
+    if path is not None and path.suffix not in PICTURES:
+        raise click.BadParameter(f'{path} ends in none of {", ".join(PICTURES)}')
+    return _writable(context, parameter, path)
+
+
+PICTURES = ('.png', '.svg')
+
+
 def new_file_option(flag: str, name: str, help: str) -> Callable[..., Any]:
     """An option for a new file, refused at once where it cannot be written."""
     return click.option(flag, name, type=click.Path(path_type=Path, dir_okay=False), callback=_writable, help=help)
 
 
 json_option = new_file_option('--json', 'json_path', 'Write the result as JSON to this file.')
+
+
+def plot_option(help: str) -> Callable[..., Any]:
+    """An option for a new picture, refused at once where it cannot be written or drawn."""
+    picture = click.Path(path_type=Path, dir_okay=False)
+    return click.option('--plot', 'plot_path', type=picture, callback=_picture, help=f'{help} ({", ".join(PICTURES)}).')
+
 
 console = Console(markup=False)  # class and bundle names may hold brackets
 

@@ -14,7 +14,7 @@ from ...bundle import Bundle
 from ...card import Size
 from ...errors import DeviceLost, Unavailable
 from . import Options, choose_precision, device_index
-from .torch_cuda import CudaBackend
+from .torch_cuda import CudaBackend, first_line
 from .torch_graph import deployed_network
 
 
@@ -57,13 +57,12 @@ def _create_on_gpu(bundle: Bundle, size: Size, options: Options) -> CudaBackend:
     try:
         backend = CudaBackend(deployed, size, options.device, precision)
         backend.infer(np.zeros((1, *size, 3), np.uint8))
-    except torch.cuda.OutOfMemoryError:
-        raise
+    except torch.cuda.OutOfMemoryError as error:
+        raise MemoryError(first_line(error)) from error
     except (RuntimeError, DeviceLost) as error:
-        reason = str(error).partition('\n')[0]  # PyTorch goes on with advice for those who debug kernels
         raise Unavailable(
-            f'device cuda:{index}: PyTorch {torch.__version__} ({_built_for()}) does not run on it: {reason}; install '
-            'a build of PyTorch with kernels for this GPU'
+            f'device cuda:{index}: PyTorch {torch.__version__} ({_built_for()}) does not run on it: '
+            f'{first_line(error)}; install a build of PyTorch with kernels for this GPU'
         ) from error
     return backend
 

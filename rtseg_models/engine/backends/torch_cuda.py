@@ -90,7 +90,10 @@ class CudaBackend:
         return self._grids[id(grid)]
 
     def _guarded(self, run: Callable[[], Result]) -> Result:
-        """Run; where memory is short free it and try once more. DeviceLost where the context is broken for good."""
+        """Run; where memory is short free it and try once more: MemoryError where that was in vain.
+
+        DeviceLost where the context is broken for good.
+        """
         try:
             try:
                 return run()
@@ -98,12 +101,17 @@ class CudaBackend:
                 self._captured.clear()
                 torch.cuda.empty_cache()
                 return run()
-        except torch.cuda.OutOfMemoryError:
-            raise
+        except torch.cuda.OutOfMemoryError as error:
+            raise MemoryError(first_line(error)) from error
         except RuntimeError as error:
             if 'CUDA error' in str(error):
                 raise DeviceLost(f'{self.device} ({self.device_name}): {error}') from error
             raise
+
+
+def first_line(error: Exception) -> str:
+    """What PyTorch says before its advice for those who debug kernels."""
+    return str(error).partition('\n')[0]
 
 
 class Lean(nn.Module):

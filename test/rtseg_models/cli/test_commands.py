@@ -180,6 +180,15 @@ def test_a_result_that_cannot_be_written_is_refused_before_the_work(tiny_bundle:
     assert str(tmp_path / 'file') in done.stderr and 'agrees' not in done.stdout
 
 
+@pytest.mark.parametrize('name', ['speed', 'speed.txt', 'run.v2'])
+def test_pictures_of_no_known_kind_are_refused_before_the_work(name: str, tmp_path: Path) -> None:
+    (tmp_path / 'speed.png').write_text('of somebody else')
+    for command in ('benchmark', 'figures'):
+        done = rtseg(command, '--plot', tmp_path / name)
+        assert done.returncode == 2 and 'ends in none of .png, .svg' in ' '.join(done.stderr.split()), done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ['speed.png']
+
+
 def test_verify_runs_the_golden_sample_everywhere(tiny_bundle: Bundle) -> None:
     done = rtseg('verify', tiny_bundle.path, '--json', '-')
     assert done.returncode == 0, done.stderr

@@ -74,7 +74,7 @@ def test_pytorch_frees_memory_and_tries_once_more(cuda_backend):
     assert cuda_backend._guarded(Run(short_memory())) == 'labels'
     assert cuda_backend._captured == {}
     run = Run(short_memory(), short_memory(), short_memory())
-    with pytest.raises(type(short_memory())):
+    with pytest.raises(MemoryError, match='CUDA out of memory'):
         cuda_backend._guarded(run)
     assert len(run.left) == 1
 
@@ -177,7 +177,7 @@ def test_device_auto_goes_to_the_cpu_where_no_runtime_has_kernels_for_the_gpu(ti
 def test_a_gpu_without_room_at_the_start_is_not_taken_for_one_that_does_not_suit(tiny_bundle, strange_gpu, moment):
     strange_gpu[moment] = 'CUDA failure 2: out of memory ; GPU=0'
     strange_gpu['torch'] = short_memory()
-    with pytest.raises((MemoryError, RuntimeError), match='out of memory'):
-        open_backend(tiny_bundle, (64, 96), 'onnxruntime', Options())
-    with pytest.raises(type(short_memory())):
-        open_backend(tiny_bundle, (64, 96), 'torch', Options())
+    for name in ('onnxruntime', 'torch'):
+        with pytest.raises((MemoryError, RuntimeError), match='out of memory') as short:
+            open_backend(tiny_bundle, (64, 96), name, Options())
+        assert isinstance(short.value, MemoryError) or name == 'onnxruntime'
