@@ -15,7 +15,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 from safetensors import SafetensorError
@@ -115,14 +115,21 @@ def load_bundle(model: str, weights_root: str = '') -> Bundle:
     """The bundle that ``model`` names, checked: a shipped bundle's name or a path to a folder.
 
     With ``weights_root`` the folder and all in it must resolve inside it (shipped bundles by name excepted), else
-    ConfigurationError. NotFound lists the shipped names; BundleError gives the absolute path and the first offending
-    field or tensor.
+    ConfigurationError. NotFound lists the shipped names, or says what cannot be read; BundleError gives the absolute
+    path and the first offending field or tensor.
     """
     shipped = shipped_bundles()
     path = shipped.get(model) or _resolved(model)
     root = _resolved(weights_root) if weights_root and model not in shipped else None
     if root is not None:
         _require_inside(root, path)
+    try:
+        return _loaded(path, root, shipped)
+    except OSError as error:
+        raise NotFound(f'{path}: cannot be read: {error}') from error
+
+
+def _loaded(path: Path, root: Optional[Path], shipped: Dict[str, Path]) -> Bundle:
     if not os.path.isdir(path):  # Path.is_dir raises where a name is too long
         raise NotFound(f'{path}: no such bundle; shipped bundles: {", ".join(shipped) or "none"}')
     for needed in (path / 'card.json', path / WEIGHTS):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -106,6 +107,20 @@ def test_a_folder_or_pipe_in_place_of_a_file_is_called_so(copy: Path, name: str)
 def test_a_name_that_is_too_long_for_a_file_is_no_bundle(length: int) -> None:
     with pytest.raises(NotFound, match='no such bundle; shipped bundles'):
         load_bundle('x' * length)
+
+
+@pytest.mark.parametrize('name', ['card.json', 'model.safetensors'])
+def test_files_of_somebody_else_are_named(copy: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Path.open
+
+    def refused(self: Path, *arguments: Any, **options: Any) -> Any:
+        if self.name == name:
+            raise PermissionError(errno.EACCES, 'Permission denied', str(self))
+        return whole(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, 'open', refused)
+    with pytest.raises(NotFound, match=rf'cannot be read: .*{copy}/{name}'):
+        load_bundle(str(copy))
 
 
 def test_damaged_weights_are_found_by_their_hash(copy: Path) -> None:

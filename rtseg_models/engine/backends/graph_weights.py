@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple, Union
 
 from ...bundle import WEIGHTS, Bundle
-from ...errors import BundleError
+from ...errors import BundleError, NotFound
 from ..postprocess import cells_of
 
 # Field numbers of onnx.proto.
@@ -41,6 +41,8 @@ def check_graph(graph: Path, bundle: Bundle) -> None:
         _, classes, *cells = _shape(model, _GRAPH_OUTPUT)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, struct.error) as error:
         raise BundleError(f'{graph}: not a readable ONNX graph with external weights') from error
+    except OSError as error:
+        raise NotFound(f'{graph}: cannot be read: {error}') from error
     _compare(wanted, graph, bundle.weights_path)
     card, where = bundle.card, bundle.path / 'card.json'
     if graph.stem != f'{height}x{width}':
