@@ -21,9 +21,12 @@ import rtseg_models
 from rtseg_models.bundle import Bundle
 from rtseg_models.card import Size
 from rtseg_models.engine.backends import Options, must_build
-from rtseg_models.errors import NotKept, RtsegError, Unavailable
+from rtseg_models.errors import BundleError, ConfigurationError, NotFound, NotKept, RtsegError, Unavailable
 
 _PROGRAM = 'from rtseg_models.cli import main; main()'
+_SPEAKER = 'rtseg: '
+_OF_THE_BUNDLE = {error.exit_code: error for error in (BundleError, NotFound, ConfigurationError)}
+"""What is wrong whatever the backend."""
 
 
 @contextmanager
@@ -38,8 +41,8 @@ def built_aside(
 ) -> Iterator[Options]:
     """Options with which the backend opens in seconds for the duration of the block, its engine being built first.
 
-    RtsegError where ``stopping`` says so meanwhile. Unavailable where the build fails; but for want of TensorRT,
-    ``auto`` goes on to other backends.
+    RtsegError where ``stopping`` says so meanwhile; BundleError, NotFound and ConfigurationError as ``open_backend``
+    would raise them. Unavailable where the build fails; but ``auto`` goes on to other backends.
     """
     if not must_build(bundle, size, backend, options):
         yield options
@@ -52,8 +55,13 @@ def built_aside(
             warn(f'running without an engine cache, and building once more without it: {reason}')
             cache_dir = Path(temporary)
             code, reason = _run(_command(bundle, size, options, cache_dir), stopping)
-        if code != 0 and (backend != 'auto' or code != Unavailable.exit_code):
+        if code in _OF_THE_BUNDLE:
+            raise _OF_THE_BUNDLE[code](reason)
+        if code != 0 and backend != 'auto':
             raise Unavailable(f'the TensorRT engine could not be built: {reason}')
+        if code not in (0, Unavailable.exit_code):  # in this process it would fail likewise, deaf for minutes
+            warn(f'going on without TensorRT, whose engine could not be built: {reason}')
+            options = replace(options, without=('tensorrt',))
         yield replace(options, cache_dir=cache_dir)
 
 
@@ -93,4 +101,5 @@ def _run(command: List[str], stopping: Callable[[], bool]) -> Tuple[int, str]:
                     raise RtsegError('asked to stop while an engine was being built') from None
     if child.returncode < 0:
         return child.returncode, f'ended by signal {-child.returncode}, as where memory is short'
-    return child.returncode, (errors.strip().splitlines() or ['no reason was given'])[-1]
+    last = (errors.strip().splitlines() or ['no reason was given'])[-1]
+    return child.returncode, last[len(_SPEAKER) :] if last.startswith(_SPEAKER) else last

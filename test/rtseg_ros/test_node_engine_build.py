@@ -4,6 +4,7 @@
 for as long as a file says before it writes its engine; everything round it is as on a Jetson.
 """
 
+import shutil
 import signal
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from rtseg_models.engine import backends
 
 installed = backends.installed
 backends.installed = lambda name: name == 'tensorrt' or installed(name)
+backends.nvidia_gpu_present = lambda: True
 
 from rtseg_models.engine.backends import onnxruntime_backend, tensorrt_backend
 
@@ -175,3 +177,17 @@ def test_where_the_cache_cannot_keep_an_engine_it_is_built_for_this_run(workshop
     node.wait_for_log('serving tiny 64x96 on tensorrt')
     assert 'engines cannot be kept there' in node.warning('running without an engine cache, and building once more')
     assert len(workshop.builders()) == 2 and node.process.pid not in workshop.builders()
+
+
+def test_where_anything_will_do_the_node_goes_on_without_the_engine(workshop):
+    node = workshop.start(build_s='failing', backend='auto', device='auto')
+    node.wait_for_log('serving tiny 64x96 on ')
+    assert 'going on without TensorRT, whose engine could not be built: ' in node.log
+    assert 'the parser knows no such layer' in node.log and len(set(workshop.builders())) == 1
+
+
+def test_a_bundle_at_fault_is_no_fault_of_the_build(workshop, tmp_path):
+    copy = Path(shutil.copytree(workshop.bundle.path, tmp_path / 'damaged'))
+    (copy / '64x96.onnx').write_bytes(b'no graph')
+    node = workshop.start(build_s=0.1, model=copy)
+    assert node.end() == 65 and 'not a readable ONNX graph' in node.log and not workshop.builders()

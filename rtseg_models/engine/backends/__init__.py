@@ -10,7 +10,7 @@ import importlib.util
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Dict, List, Optional, Protocol, Sequence, runtime_checkable
+from typing import Dict, List, Optional, Protocol, Sequence, Tuple, runtime_checkable
 
 import numpy as np
 
@@ -25,7 +25,8 @@ class Options:
     """What a backend may be told.
 
     ``threads`` 0 leaves the number to the runtime. ``cache_dir`` None means no cache; with ``keep``, to open a backend
-    is to build ahead of time, and NotKept is raised where the cache cannot keep the engine.
+    is to build ahead of time, and NotKept is raised where the cache cannot keep the engine. The backend ``auto`` leaves
+    out those in ``without``.
     """
 
     device: str = 'auto'
@@ -33,6 +34,7 @@ class Options:
     threads: int = 0
     cache_dir: Optional[Path] = None
     keep: bool = False
+    without: Tuple[str, ...] = ()
 
 
 class Backend(Protocol):
@@ -126,7 +128,7 @@ def open_backend(bundle: Bundle, size: Size, name: str, options: Options) -> Bac
         raise Unavailable(f'backend {name!r} needs the package {package!r}, which is not installed')
     reasons: List[str] = []
     if _tries_gpu(name, options.device):
-        for candidate in ON_GPU if name == 'auto' else (name,):
+        for candidate in [n for n in ON_GPU if n not in options.without] if name == 'auto' else [name]:
             try:
                 return _create(bundle, size, candidate, _on_gpu(options))
             except Unavailable as error:
