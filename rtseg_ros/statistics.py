@@ -33,9 +33,9 @@ WINDOW_S = 10.0
 class Snapshot:
     """The statistics at one moment. received == published + sum(dropped) + failed + in_flight, always.
 
-    Counts run from the start. Rates are over the last ``rates_over_s`` seconds, ten at most. Latencies {stage: {p50,
-    p95, p99, max}}, in milliseconds, are over what was published in the last ten seconds, 300 frames at most. Both
-    begin anew after ``restart_window``.
+    Counts run from the start. Rates and ``lately_dropped``, counts by reason, are over the last ``rates_over_s``
+    seconds, ten at most. Latencies {stage: {p50, p95, p99, max}}, in milliseconds, are over what was published in the
+    last ten seconds, 300 frames at most. All these begin anew after ``restart_window``.
     """
 
     received: int
@@ -47,6 +47,7 @@ class Snapshot:
     rates_over_s: float
     received_hz: float
     published_hz: float
+    lately_dropped: Dict[str, int]
     latency_ms: Dict[str, Dict[str, float]]
 
 
@@ -70,6 +71,8 @@ class Statistics:
         """Frames got no output for one of DROP_REASONS; KeyError for any other."""
         with self._lock:
             self._dropped[reason] = self._dropped[reason] + count
+            for _ in range(count):
+                self._dropped_at.setdefault(reason, _Events()).add(self._clock_s())
 
     def failed(self) -> None:
         """A frame was lost to an error of ours."""
@@ -109,6 +112,7 @@ class Statistics:
                 rates_over_s=over_s,
                 received_hz=self._received_at.count(began_s) / over_s,
                 published_hz=self._published_at.count(began_s) / over_s,
+                lately_dropped={reason: events.count(began_s) for reason, events in self._dropped_at.items()},
                 latency_ms=self._latency_ms(now_s),
             )
 
@@ -116,6 +120,7 @@ class Statistics:
         self._start_s = self._clock_s()
         self._received_at = _Events()
         self._published_at = _Events()
+        self._dropped_at: Dict[str, _Events] = {}
         self._latencies: Dict[str, Deque[Tuple[float, float]]] = {}
 
     def _latency_ms(self, now_s: float) -> Dict[str, Dict[str, float]]:

@@ -26,6 +26,8 @@ HANGING_S = 2.0
 """How long an inference may run where ``latency_error_ms`` is off."""
 JUDGED_S = 5.0
 """How long frames must have been asked for before ``min_rate_hz`` is compared: publishers take a while to be found."""
+NO_FAULTS = ('busy', 'disabled')
+"""Reasons of drops that are nobody's mistake, or told elsewhere."""
 FEW_CLOUDS = 3
 """Frames in a row without a cloud that are worth a WARN."""
 CLOCK_MISSING = 'use_sim_time is true and nothing arrives on /clock; the age check is off until it does'
@@ -180,6 +182,10 @@ def processing_status(facts: NodeFacts, camera: Camera, prefix: str) -> Diagnost
     judged = camera.input.subscribed and snapshot.rates_over_s >= JUDGED_S
     if judged and snapshot.published_hz < settings.min_rate_hz:
         findings.append((WARN, f'{snapshot.published_hz:.1f} masks a second; min_rate_hz is {settings.min_rate_hz:g}'))
+    if judged and not snapshot.published_hz:
+        reason, count = max(snapshot.lately_dropped.items(), key=lambda item: item[1], default=('', 0))
+        if count and reason not in NO_FAULTS:
+            findings.append((ERROR, f'no mask: {count} frames were dropped ({reason}); the log tells why'))
     if not facts.enabled:
         findings.append((WARN, 'disabled by ~/enable: every frame is dropped'))
     return _status(facts, f'{prefix}processing', findings, values)

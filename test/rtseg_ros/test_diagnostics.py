@@ -84,6 +84,30 @@ def test_a_disabled_node_says_so():
     assert 'disabled' in processing(10.0, known).message
 
 
+@pytest.mark.parametrize(
+    'reason, masks, level',
+    [
+        ('stale', 0, DiagnosticStatus.ERROR),
+        ('bad_encoding', 0, DiagnosticStatus.ERROR),
+        ('stale', 1, DiagnosticStatus.OK),
+        ('busy', 0, DiagnosticStatus.OK),
+    ],
+)
+def test_frames_that_are_all_dropped_are_an_error_with_the_reason(reason, masks, level):
+    clock = Clock(100.0)
+    statistics = Statistics(clock)
+    for _ in range(60):
+        clock.now_s += 0.1
+        statistics.received()
+        statistics.dropped(reason)
+    for _ in range(masks):
+        statistics.published({'total': 10.0})
+    status = processing_status(facts(busy_s=0.0), camera_of(statistics, 100.0), '')
+    assert status.level == level and ((f'60 frames were dropped ({reason})') in status.message) == (level != b'\0')
+    clock.now_s += 10
+    assert processing_status(facts(busy_s=0.0), camera_of(statistics, 100.0), '').level == DiagnosticStatus.OK
+
+
 def camera_of(statistics, subscribed_s=None):
     source = SimpleNamespace(subscribed=subscribed_s is not None, subscribed_s=subscribed_s)
     return SimpleNamespace(statistics=statistics, input=source)

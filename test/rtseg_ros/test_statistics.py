@@ -153,3 +153,18 @@ def test_rates_of_the_first_second_are_not_blown_up():
     now_s[0] += 0.1
     statistics.received()
     assert statistics.snapshot().received_hz == 1
+
+
+def test_drops_of_the_last_ten_seconds_are_counted_by_reason():
+    clock = Clock()
+    statistics = Statistics(clock)
+    clock.now_s += 1
+    statistics.dropped('stale', 3)
+    clock.now_s += 9
+    statistics.dropped('busy')
+    assert statistics.snapshot().lately_dropped == {'stale': 3, 'busy': 1}
+    clock.now_s += 2
+    assert statistics.snapshot().lately_dropped == {'stale': 0, 'busy': 1}
+    statistics.restart_window()
+    assert statistics.snapshot().lately_dropped == {}
+    assert statistics.snapshot().dropped['stale'] == 3
