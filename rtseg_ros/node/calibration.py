@@ -22,8 +22,8 @@ from .subscription import SuitedSubscription
 class CalibrationInput(SuitedSubscription):
     """The newest calibration on a topic, until its publisher goes: ``info``. It may come once, so it stays unwanted."""
 
-    def __init__(self, node: Node, topic: str, *, depth: int) -> None:
-        super().__init__(node, topic, CameraInfo, self._keep, depth=depth)
+    def __init__(self, node: Node, name: str, *, depth: int) -> None:
+        super().__init__(node, name, CameraInfo, self._keep, depth=depth)
         self.info: Optional[CameraInfo] = None
         self._published = False
 

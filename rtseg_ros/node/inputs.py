@@ -20,11 +20,11 @@ class ImageInput(SuitedSubscription):
     def __init__(self, node: Node, camera: str, settings: Settings, on_image: Callable[[Any], None]) -> None:
         compressed = settings.image_transport == 'compressed'
         prefix = f'{camera}/' if camera else ''
-        image = str(node.resolve_topic_name(f'{prefix}image'))
-        topic = str(node.resolve_topic_name(f'{image}/compressed')) if compressed else image
-        kind = CompressedImage if compressed else Image
-        super().__init__(node, topic, kind, on_image, depth=1, wished=settings.image_reliability)
-        self.calibration = CalibrationInput(node, _sibling(node, prefix, topic), depth=1)
+        name, kind = f'{prefix}image', Image
+        if compressed:  # whoever remaps the image means this, too
+            name, kind = f'{node.resolve_topic_name(name)}/compressed', CompressedImage
+        super().__init__(node, name, kind, on_image, depth=1, wished=settings.image_reliability)
+        self.calibration = CalibrationInput(node, _sibling(node, prefix, self.topic), depth=1)
 
     def follow(self, wanted: bool) -> None:
         super().follow(wanted)
@@ -36,9 +36,11 @@ class ImageInput(SuitedSubscription):
 
 
 def _sibling(node: Node, prefix: str, image: str) -> str:
-    """The camera_info topic: as remapped, else beside the raw image topic that ``image`` is or comes from."""
-    asked = node.resolve_topic_name(f'{prefix}camera_info')
-    if asked != node.resolve_topic_name(f'{prefix}camera_info', only_expand=True):
-        return str(asked)
+    """Name of the camera_info topic: where it is remapped its own, else one beside the raw image topic, which ``image``
+    is or comes from.
+    """
+    name = f'{prefix}camera_info'
+    if node.resolve_topic_name(name) != node.resolve_topic_name(name, only_expand=True):
+        return name
     raw = image[: -len('/compressed')] if image.endswith('/compressed') else image
     return raw.rpartition('/')[0] + '/camera_info'

@@ -55,10 +55,10 @@ class PointsOutput:
         self.published = self.failed = self.failed_in_a_row = 0
         self.last_error = ''
         topic, kind = ('points', PointCloud2) if self._lidar else ('depth/image', Image)
-        self.sources = [SuitedSubscription(node, self._resolved(topic), kind, self._keep, depth=SWEEPS)]
+        self.sources = [SuitedSubscription(node, self._prefix + topic, kind, self._keep, depth=SWEEPS)]
         self._calibration: Optional[CalibrationInput] = None
         if not self._lidar:
-            self._calibration = CalibrationInput(node, self._resolved('depth/camera_info'), depth=SWEEPS)
+            self._calibration = CalibrationInput(node, f'{self._prefix}depth/camera_info', depth=SWEEPS)
             self.sources.append(self._calibration)
         self._transforms = _Transforms(node) if self._lidar else None
         self._publisher = node.create_publisher(PointCloud2, f'~/{self._prefix}points', qos_profile_sensor_data)
@@ -146,9 +146,6 @@ class PointsOutput:
     def _keep(self, message: Any) -> None:
         with self._publishing:
             self._publish(self._pairing.add_sweep(_stamp_ns(message.header), message, len(message.data)))
-
-    def _resolved(self, topic: str) -> str:
-        return str(self._node.resolve_topic_name(self._prefix + topic))
 
 
 class _Transforms:

@@ -33,10 +33,12 @@ class SuitedSubscription:
     """
 
     def __init__(
-        self, node: Node, topic: str, kind: Any, on_message: Callable[[Any], None], *, depth: int, wished: str = 'auto'
+        self, node: Node, name: str, kind: Any, on_message: Callable[[Any], None], *, depth: int, wished: str = 'auto'
     ) -> None:
-        """``topic`` resolved; ``kind`` of sensor_msgs; ``wished`` is ``auto``, ``reliable`` or ``best_effort``."""
-        self.topic = topic
+        """``name`` of the topic before remapping; ``kind`` of sensor_msgs; ``wished`` is ``auto``, ``reliable`` or
+        ``best_effort``.
+        """
+        self.topic = str(node.resolve_topic_name(name))  # remapped once; rclpy would remap it once more
         self.kind = kind
         self.type_name = f'sensor_msgs/msg/{kind.__name__}'
         self.reliability = ReliabilityPolicy.RELIABLE
@@ -46,6 +48,7 @@ class SuitedSubscription:
         self.last_received_s: Optional[float] = None
         self.subscribed_s: Optional[float] = None
         self._node = node
+        self._name = name
         self._on_message = on_message
         self._depth = depth
         self._wished = wished
@@ -77,7 +80,7 @@ class SuitedSubscription:
             self.reliability, self.durability = suitable
             self.subscribed_s = time.monotonic()
             self._subscription = self._node.create_subscription(
-                self.kind, self.topic, self._receive, keep_last(self._depth, *suitable)
+                self.kind, self._name, self._receive, keep_last(self._depth, *suitable)
             )
         found = {tuple(p.endpoint_gid) for p in self.incompatible()}
         self.incompatible_events += len(found - self._seen_incompatible)
@@ -123,7 +126,7 @@ class SuitedSubscription:
         return [p for p in self.publishers() if p.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT]
 
     def _endpoints(self) -> List[Any]:
-        endpoints: List[Any] = self._node.get_publishers_info_by_topic(self.topic)
+        endpoints: List[Any] = self._node.get_publishers_info_by_topic(self._name)
         return endpoints
 
     def _suitable(self) -> Tuple[ReliabilityPolicy, DurabilityPolicy]:

@@ -132,6 +132,21 @@ def test_cameras_share_one_network_and_keep_their_names(setting):
     assert probe.counts('left processing')['published'] == '1'
 
 
+def test_cameras_whose_cables_were_swapped_are_swapped_back(setting):
+    swap = ['-r', 'left/image:=/right/image', '-r', 'right/image:=/left/image']
+    _, probe = setting('--ros-args', *swap, cameras='[left, right]', lazy=False)
+    assert probe.counts('left input')['topic'] == '/right/image'
+    sizes = {'left': (80, 120), 'right': (100, 140)}
+    for name, size in sizes.items():
+        probe.subscribe(f'{NODE}/{name}/mask', Image)
+        camera = probe.publisher(f'/{name}/image')
+        until(camera.get_subscription_count, f'subscription of {name}')
+        camera.publish(probe.frame(picture(size)))
+    for name, other in (('left', 'right'), ('right', 'left')):
+        mask = until(lambda name=name: probe.received[f'{NODE}/{name}/mask'], f'mask of {name}')[0]
+        assert (mask.height, mask.width) == sizes[other]
+
+
 def test_a_remapped_compressed_topic_brings_its_camera_info(setting):
     remapping = 'image/compressed:=/cam/image_raw/compressed'
     _, probe = setting('--ros-args', '-r', remapping, image_transport='compressed', lazy=False)
