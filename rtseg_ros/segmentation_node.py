@@ -86,7 +86,7 @@ class SegmentationNode(LifecycleNode):
         """Configure and activate, where the parameter says so; the process ends if that fails."""
         done = TransitionCallbackReturn.SUCCESS
         if self.settings.autostart and (self.trigger_configure() != done or self.trigger_activate() != done):
-            self._give_up(self.error or RtsegError('the node could not be activated'))
+            self.give_up(self.error or RtsegError('the node could not be activated'))
 
     # Transitions
 
@@ -99,7 +99,7 @@ class SegmentationNode(LifecycleNode):
         model = self._loader.load(
             lambda stopping: open_model(settings, logger.info, logger.warning, stopping), self._diagnose
         )
-        self.serving = Serving(self, model, lambda: self.settings, self.guard, self._give_up, self._loader)
+        self.serving = Serving(self, model, lambda: self.settings, self.guard, self.give_up, self._loader)
         self.serving.enabled = self.enabled
         logger.info(f'serving {model.describe()}')
 
@@ -148,7 +148,8 @@ class SegmentationNode(LifecycleNode):
             serving, lambda stopping: open_model(settings, logger.info, logger.warning, stopping, size)
         )
 
-    def _give_up(self, error: Exception) -> None:
+    def give_up(self, error: Exception) -> None:
+        """End the process with the error's exit code."""
         if not self.stopping():
             self.fatal = error
             self.get_logger().fatal(f'giving up: {error}')

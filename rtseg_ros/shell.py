@@ -26,6 +26,10 @@ Declaration = Tuple[Any, str, Optional[Tuple[float, float]]]
 """Default, description and inclusive range of a parameter."""
 
 
+LAST_DOMAIN = 232
+"""Of DDS: the ports of higher domains do not exist."""
+
+
 def run(name: str, arguments: Optional[List[str]], serve: Callable[[threading.Event], None]) -> int:
     """Initialise rclpy, ``serve`` until it returns, and give the exit code; SIGINT and SIGTERM set the event."""
     stop = threading.Event()
@@ -76,6 +80,9 @@ def initialise(arguments: List[str]) -> List[str]:
         if rclpy.ok():  # the context is there, and logging comes after it
             raise RtsegError(f'rclpy cannot start logging (ROS_LOG_DIR sets its folder): {error}') from error
         raise UsageError(f'bad ROS arguments: {error}') from error
+    domain = rclpy.get_default_context().get_domain_id()
+    if domain > LAST_DOMAIN:  # Fast DDS would end the process
+        raise UsageError(f'ROS_DOMAIN_ID is {domain}; expected 0 to {LAST_DOMAIN}')
     return list(rclpy.utilities.remove_ros_args(arguments)[1:])
 
 

@@ -62,6 +62,8 @@ def _serve(stop: threading.Event, transport: str) -> int:
         node = SegmentationNode(stop.set, stop.is_set)
     except RtsegError as error:
         return _refused(error)
+    except Exception as error:  # rclpy's own, as where DDS cannot join its domain
+        return _refused(RtsegError(f'the node cannot be created: {type(error).__name__}: {error}'))
     node.get_logger().info(transport)
     forward_library_log(node.get_logger())
     executor = SingleThreadedExecutor()
@@ -84,7 +86,10 @@ def _live(node: Any, executor: Any, stop: threading.Event) -> None:
     """Everything that rclpy does, from the first transition to the end of its context."""
     import rclpy
 
-    node.autostart()
+    try:
+        node.autostart()
+    except Exception as error:  # nobody else is there to see it, and a node that does not spin is deaf
+        node.give_up(error)
     while not stop.is_set():
         try:
             executor.spin_once(timeout_sec=0.5)

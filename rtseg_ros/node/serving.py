@@ -119,7 +119,7 @@ class Serving:
         self.closed = True
         self.stop()
         if self._worker.stop(patience_s):
-            self.model.pipeline.close()
+            self._close(self.model)
         else:
             self._node.get_logger().error('an inference does not end; its thread and memory are left behind')
         for camera in self.cameras:
@@ -129,16 +129,19 @@ class Serving:
 
     def _put_in_place(self, model: Model) -> None:
         before, self.model, self.self_test_error = self.model, model, ''
-        try:
-            before.pipeline.close()
-        except Exception as error:  # whatever a runtime raises over the old network, the new one serves
-            self._node.get_logger().warning(f'the network before could not be closed: {_text(error)}')
+        self._close(before)
         if model.bundle is before.bundle:
             return
         try:
             self.announce()
-        except Exception as error:  # as above
+        except Exception as error:  # the new network serves
             self._node.get_logger().warning(f'the legends could not be published: {_text(error)}')
+
+    def _close(self, model: Model) -> None:
+        try:
+            model.pipeline.close()
+        except Exception as error:  # whatever a runtime raises over a network that is done with, the rest goes on
+            self._node.get_logger().warning(f'the network before could not be closed: {_text(error)}')
 
     def _receive(self, camera: Camera, message: Any, received_s: float) -> None:
         session = self._session

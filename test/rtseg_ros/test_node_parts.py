@@ -236,6 +236,29 @@ def test_a_network_that_took_anothers_place_serves_whatever_fails_afterwards(fau
     assert len(warned) == 1 and f'RuntimeError: a bug in {fault}' in warned[0]
 
 
+def test_a_network_that_cannot_be_closed_leaves_nothing_else_open():
+    closed, warned = [], []
+
+    def fails():
+        raise RuntimeError('CUDA error')
+
+    def part(name):
+        return SimpleNamespace(close=lambda: closed.append(name))
+
+    serving = bare(
+        Serving,
+        model=SimpleNamespace(pipeline=SimpleNamespace(close=fails)),
+        stop=lambda: None,
+        cameras=[part('left'), part('right')],
+        _worker=SimpleNamespace(stop=lambda patience_s: True),
+        _node=SimpleNamespace(get_logger=lambda: SimpleNamespace(warning=warned.append)),
+        _announcing=threading.Lock(),
+        _legends=part('legends'),
+    )
+    serving.close()
+    assert closed == ['left', 'right', 'legends'] and 'CUDA error' in warned[0]
+
+
 def test_the_legends_latched_last_are_those_of_the_network_that_serves():
     """The executor's thread is within publishing the old ones when the worker puts a network in place."""
     latched, begun, swapping = [], threading.Event(), threading.Event()

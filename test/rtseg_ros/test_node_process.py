@@ -3,12 +3,16 @@
 """How the node's process begins and ends: command line, parameter file, signals, shared memory."""
 
 import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from node_process import NODE, Probe, until
 from rcl_interfaces.srv import GetParameters
+
+from rtseg_ros import segmentation_node
+from rtseg_ros.node import process
 
 INT, TERM = signal.SIGINT, signal.SIGTERM
 
@@ -56,6 +60,20 @@ def test_a_log_folder_that_cannot_be_had_is_no_usage_error(started, monkeypatch,
     for name in ('ROS_HOME', 'ROS_LOG_DIR'):
         monkeypatch.delenv(name, raising=False)
     started(**variables).refused(70, 'cannot start logging', 'ROS_LOG_DIR', '/proc/none')
+
+
+@pytest.mark.parametrize('domain', ['233', 'home'])
+def test_a_domain_that_dds_has_not_is_a_usage_error(started, domain):
+    started(ROS_DOMAIN_ID=domain).refused(64, 'ROS_DOMAIN_ID')
+
+
+def test_a_node_that_cannot_be_created_is_one_sentence(monkeypatch, capsys):
+    def refused(stop, stopping):
+        raise RuntimeError('failed to create a DomainParticipant')
+
+    monkeypatch.setattr(segmentation_node, 'SegmentationNode', refused)
+    assert process._serve(threading.Event(), '') == 70
+    assert 'cannot be created: RuntimeError: failed to create a DomainParticipant' in capsys.readouterr().err
 
 
 def test_value_out_of_range_is_a_usage_error(started):
