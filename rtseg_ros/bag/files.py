@@ -5,9 +5,8 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 from rosbags.typesys import Stores, get_typestore
 
@@ -29,12 +28,17 @@ def storage_files(path: Path) -> List[Path]:
 
     Of a file that is there packed and unpacked, as a recorder that was killed while packing leaves it, the unpacked.
     """
-    if path.is_file():
+    if not path.is_dir():
         return [path] if path.suffix == '.bag' or unpacked_name(path).suffix in STORAGE else []
     found = [p for p in path.iterdir() if unpacked_name(p).suffix in STORAGE]
     once = {unpacked_name(p): p for p in sorted(found, reverse=True)}  # the shorter name comes last
-    numbers = {p: int((re.findall(r'_(\d+)$', name.stem) or ['0'])[0]) for name, p in once.items()}
-    return sorted(numbers, key=lambda p: (numbers[p], p.name))
+    return sorted(once.values(), key=lambda p: (part_number(p) or 0, p.name))
+
+
+def part_number(path: Path) -> Optional[int]:
+    """The number that a split bag's file ends in."""
+    found = re.search(r'_(\d+)$', unpacked_name(path).stem)
+    return int(found[1]) if found else None
 
 
 def unpacked_name(path: Path) -> Path:
@@ -48,7 +52,8 @@ def unpacked_copy(path: Path, folder: Path) -> Tuple[Path, str]:
     with copy.open('wb') as out:
         try:
             with zstd.open(path, 'rb') as packed:
-                shutil.copyfileobj(packed, out, 1 << 20)
+                for block in iter(lambda: packed.read1(1 << 20), b''):  # read would drop what precedes an error
+                    out.write(block)
         except (zstd.ZstdError, EOFError) as error:
             return copy, str(error)
     return copy, ''

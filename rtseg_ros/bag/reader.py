@@ -18,7 +18,7 @@ from rosbags.rosbag2 import Reader as Reader2
 
 from rtseg_models.errors import BundleError, NotFound
 
-from .files import IMAGE_TYPES, PACKED, ROS1, ROS2, storage_files, unpacked_copy, unpacked_name
+from .files import IMAGE_TYPES, PACKED, ROS1, ROS2, part_number, storage_files, unpacked_copy, unpacked_name
 from .salvage import SEARCHABLE, Salvage
 from .wal import has_log, merged_copy
 
@@ -49,10 +49,10 @@ class ImageRecord:
 class Bag:
     """A recording open for reading; a context manager.
 
-    ``path`` is a rosbag2 folder, one of its .mcap or .db3 files, or a ROS 1 .bag file. What is damaged is read as far
-    as it goes: ``faults`` then holds a sentence for each place where something was skipped (complete once all was
-    read), and ``notes`` what is odd about the bag but cost no message. A packed file (.zstd) and a sqlite3 file that a
-    write-ahead log belongs to are read from a copy that lasts until ``close``.
+    ``path`` is a rosbag2 folder, one of its .mcap or .db3 files, packed (.zstd) or not, or a ROS 1 .bag file. What is
+    damaged is read as far as it goes: ``faults`` then holds a sentence for each place where something was skipped
+    (complete once all was read), and ``notes`` what is odd about the bag but cost no message. A packed file and a
+    sqlite3 file that a write-ahead log belongs to are read from a copy that lasts until ``close``.
 
     NotFound where there is no such path, BundleError where it is not a bag.
     """
@@ -118,6 +118,8 @@ class Bag:
         """The files there that the text of metadata.yaml lists; all of them where it lists none."""
         if not facts:
             self.notes.append(f'{self.path}: metadata.yaml is missing; its {len(files)} file(s) are read in name order')
+            numbers = [part_number(p) for p in files] if len(files) > 1 else []
+            self._gap = next((i for i, n in enumerate(numbers) if n is not None and n != i), None)
         names = list(dict.fromkeys(LISTED_FILE.findall(facts)))
         have = {unpacked_name(p).name: p for p in files}
         lost = [name for name in names if name not in have]
@@ -134,7 +136,7 @@ class Bag:
         except Exception as error:  # as above
             self._faults.append(f'{path}: damaged ({error}); what is whole of it is read')
             return Salvage(path, self._faults)
-        if path.suffix == '.mcap' and not reader.storage.chunks:
+        if path.suffix == '.mcap' and not reader.storage.chunks and reader.message_count:
             return Salvage(path, self._faults)  # of a file without index, rosbags wants the times in order
         return reader
 

@@ -19,7 +19,6 @@ from ..bag import Bag, ImageRecord, storage_files
 from ..compressed_codec import decode_compressed
 from ..image_codec import BadFrame, decode_image
 
-BAG_SUFFIXES = ('.mcap', '.db3', '.bag')
 DEFAULT_RATE_HZ = 10.0
 
 
@@ -60,7 +59,7 @@ def open_source(path: Path, limit: int) -> Source:
     if not path.exists():
         raise NotFound(f'{path}: no such folder, video or bag')
     source: Source
-    if path.suffix in BAG_SUFFIXES or (path.is_dir() and (storage_files(path) or (path / 'metadata.yaml').is_file())):
+    if storage_files(path) or (path / 'metadata.yaml').is_file():
         source = BagImages(path, limit)
     elif path.is_dir():
         source = ImageFolder(path, limit)

@@ -13,6 +13,7 @@ from rosbags.highlevel import AnyReader
 
 from rtseg_models.errors import BundleError, NotFound, UsageError
 from rtseg_ros.bag import Bag, MaskBagWriter, read_images
+from rtseg_ros.bag.files import unpacked_copy
 from rtseg_ros.bag.framing import zstd
 from rtseg_ros.image_codec import decode_image
 
@@ -125,6 +126,21 @@ def test_frame_numbers_are_known_up_to_what_is_missing(split):
             placed = [r.placed for r in bag.images(['/mask'])]
         (split / 'away').rename(files[missing])
         assert placed == [True] * known + [False] * (4 - known)
+    (split / 'metadata.yaml').unlink()
+    with Bag(split) as bag:
+        assert all(r.placed for r in bag.images(['/mask']))
+    files[1].unlink()
+    with Bag(split) as bag:  # the numbers in the files' names tell
+        assert [r.placed for r in bag.images(['/mask'])] == [True, True, False, False]
+
+
+def test_of_a_packed_file_that_is_cut_short_all_that_precedes_the_cut_is_unpacked(tmp_path):
+    content = np.random.default_rng(0).bytes(600_000)
+    packed = zstd.compress(content)
+    (tmp_path / 'drive.mcap.zstd').write_bytes(packed[: len(packed) * 2 // 3])
+    copy, why = unpacked_copy(tmp_path / 'drive.mcap.zstd', tmp_path)
+    assert copy.name == 'drive.mcap' and why
+    assert 200_000 < copy.stat().st_size < 600_000 and content.startswith(copy.read_bytes())
 
 
 @pytest.mark.parametrize('metadata', (True, False))
