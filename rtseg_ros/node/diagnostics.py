@@ -25,7 +25,9 @@ Finding = Tuple[bytes, str]
 HANGING_S = 2.0
 """How long an inference may run where ``latency_error_ms`` is off."""
 JUDGED_S = 5.0
-"""How long frames must have been asked for before ``min_rate_hz`` is compared: publishers take a while to be found."""
+"""How long frames must have been asked for before their rate is judged: publishers take a while to be found."""
+FEW_DROPS = 3
+"""Frames dropped for one reason, while none gave a mask, that are worth an ERROR."""
 NO_FAULTS = ('busy', 'disabled')
 """Reasons of drops that are nobody's mistake, or told elsewhere."""
 FEW_CLOUDS = 3
@@ -183,8 +185,9 @@ def processing_status(facts: NodeFacts, camera: Camera, prefix: str) -> Diagnost
     if judged and snapshot.published_hz < settings.min_rate_hz:
         findings.append((WARN, f'{snapshot.published_hz:.1f} masks a second; min_rate_hz is {settings.min_rate_hz:g}'))
     if judged and not snapshot.published_hz:
-        reason, count = max(snapshot.lately_dropped.items(), key=lambda item: item[1], default=('', 0))
-        if count and reason not in NO_FAULTS:
+        faults = {reason: count for reason, count in snapshot.lately_dropped.items() if reason not in NO_FAULTS}
+        reason, count = max(faults.items(), key=lambda item: item[1], default=('', 0))
+        if count >= FEW_DROPS:
             findings.append((ERROR, f'no mask: {count} frames were dropped ({reason}); the log tells why'))
     if not facts.enabled:
         findings.append((WARN, 'disabled by ~/enable: every frame is dropped'))
