@@ -79,10 +79,12 @@ def train(
     """
     log = log if world()['rank'] == 0 else _silent
     stages, handovers, begin = _stages(recipe, images is not None, pretrained, start_from)
-    names = dict.fromkeys([*(name for name, _ in stages), *recorded_stages(out)])
-    there = [out / name / 'last.pt' for name in names if (out / name / 'last.pt').exists()]
+    own = ['', *(stage.name for stage in recipe.before)]
+    there = [name for name in dict.fromkeys([*own, *recorded_stages(out)]) if (out / name / 'last.pt').exists()]
     if there and not resume:
-        raise RtsegError(f'{there[0]} exists already; resume the run or choose another folder')
+        raise RtsegError(f'{out / there[0] / "last.pt"} exists already; resume the run or choose another folder')
+    if set(there) - set(own):
+        raise ConfigurationError(f'{out} holds the stages {", ".join(sorted(set(there) - set(own)))} of another run')
     check_plan(stages, handovers)
 
     def learnt_by(stage: Recipe) -> Data:

@@ -68,6 +68,8 @@ def test_a_run_does_not_begin_in_the_folder_of_another(data: Data, tmp_path: Pat
     told = (tmp_path / 'configuration.json').read_bytes()
     with pytest.raises(RtsegError, match=r'small/last\.pt exists already; resume the run or choose another folder'):
         train(ONE, data, tmp_path)
+    with pytest.raises(ConfigurationError, match='holds the stages small of another run'):
+        train(ONE, data, tmp_path, resume=True)
     assert (tmp_path / 'configuration.json').read_bytes() == told and not (tmp_path / 'last.pt').exists()
     assert read_checkpoint(train(staged, data, tmp_path, resume=True))['epoch'] == 1
 
