@@ -12,7 +12,7 @@ import click
 from rich.table import Table
 
 from ..card import UNKNOWN_SPLIT, Size
-from ..datasets import DATASETS, data_name, open_dataset
+from ..datasets import DATASETS, known_as, open_dataset
 from ..evaluation import evaluate
 from .model_options import SIZE, open_pipeline, pipeline_options
 from .output import console, json_option, progress, write_json
@@ -47,7 +47,8 @@ def command(
     results: Dict[str, Any] = {}
     for model in models:
         pipeline = open_pipeline(model, backend, precision, device, threads, size)
-        seen = pipeline.bundle.card.learnt_from.get(data_name(dataset, data.class_set), [])
+        card = pipeline.bundle.card
+        seen = card.learnt_from.get(known_as(card, dataset, data.class_set), [])
         if split in seen:
             log.warning('%s was trained on the %s split of %s: this figure flatters it', model, split, dataset)
         elif UNKNOWN_SPLIT in seen:

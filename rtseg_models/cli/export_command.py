@@ -11,7 +11,7 @@ import click
 
 from ..bundle import load_bundle
 from ..card import Card, Size
-from ..datasets import DATASETS, data_name, open_dataset
+from ..datasets import DATASETS, known_as, open_dataset
 from ..errors import ConfigurationError
 from ..evaluation import check_classes
 from ..export.bundle_writer import staged, with_sizes
@@ -68,7 +68,7 @@ def command(
             bundle = bundle_from_checkpoint(checkpoint, part, sizes=sizes)
         if val is not None:
             check_classes(bundle.card, val.class_set)
-            _check_dataset(bundle.card, data_name(str(dataset), val.class_set))
+            _check_dataset(bundle.card, known_as(bundle.card, str(dataset), val.class_set))
             with progress('measuring') as advance:
                 bundle = measure(bundle, val, 'val', advance)
                 if calibration is not None:

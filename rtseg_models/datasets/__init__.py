@@ -9,6 +9,7 @@ from typing import Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 
+from ..card import Card
 from ..errors import BundleError, NotFound, RtsegError
 from ..labels import ClassSet
 from .camvid import CamVid
@@ -43,6 +44,13 @@ def data_name(dataset: str, classes: ClassSet) -> str:
     return classes.name if dataset in ('folder', 'cityscapes_coarse') else dataset
 
 
+def known_as(card: Card, dataset: str, classes: ClassSet) -> str:
+    """``data_name``, as the card's weights may know it: a folder that has moved is told by its classes."""
+    name, own = data_name(dataset, classes), card.origin.get('recipe', {}).get('dataset')
+    moved = dataset == own == 'folder' and name not in card.learnt_from and card.class_names == classes.names
+    return card.dataset if moved else name
+
+
 def open_checked(name: str, root: Path, splits: Sequence[str]) -> Tuple[Dict[str, Dataset], Dict[str, np.ndarray]]:
     """Splits of a dataset, checked whole, and their pixels per class; BundleError lists every fault of all of them."""
     opened: Dict[str, Dataset] = {}
@@ -61,4 +69,4 @@ def open_checked(name: str, root: Path, splits: Sequence[str]) -> Tuple[Dict[str
     return opened, counts
 
 
-__all__ = ['DATASETS', 'Dataset', 'Sample', 'data_name', 'open_checked', 'open_dataset']
+__all__ = ['DATASETS', 'Dataset', 'Sample', 'data_name', 'known_as', 'open_checked', 'open_dataset']

@@ -72,7 +72,8 @@ def with_figures(bundle: Bundle, sources: Sequence[Bundle]) -> Bundle:
     """Write into the card the figures that ``sources`` measured on their own weights and the bundle lacks.
 
     So weights trained on all splits tell what their recipe reached on data that it had not seen. Of two sources that
-    have a figure, the first gives it. ConfigurationError where a source is another network or knows other classes.
+    have a figure, the first gives it. ConfigurationError where a source is another network, knows other classes or
+    learnt from another dataset.
     """
     card = bundle.card
     for source in sources:
