@@ -47,6 +47,10 @@ class DeviceLost(RtsegError):
     exit_code = 70
 
 
+class OutOfDeviceMemory(MemoryError):
+    """Memory ran out although what could be freed was and the run was tried again."""
+
+
 class ConfigurationError(RtsegError):
     """Settings that are valid one by one and contradict each other or the bundle."""
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import List, Sequence
 
 from rtseg_models.engine import NonFiniteLogits, Segmentation
-from rtseg_models.errors import DeviceLost
+from rtseg_models.errors import DeviceLost, OutOfDeviceMemory
 
 from ..parameters import Settings
 from .camera import Arrival, Frame
@@ -51,7 +51,9 @@ def _segmented(frames: List[Frame], model: Model, settings: Settings) -> List[Se
     try:
         try:
             return segment()
-        except MemoryError:
+        except MemoryError as error:
+            if isinstance(error, OutOfDeviceMemory):
+                raise
             gc.collect()
             return segment()
     except Exception as error:  # the worker must outlive whatever one frame does; nothing is lost: it is reported

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ...card import Size
-from ...errors import DeviceLost
+from ...errors import DeviceLost, OutOfDeviceMemory
 from ...networks.deployed import Deployed
 from ..postprocess import Grid
 from .torch_upsample import DeviceGrid, label_logits
@@ -90,7 +90,7 @@ class CudaBackend:
         return self._grids[id(grid)]
 
     def _guarded(self, run: Callable[[], Result]) -> Result:
-        """Run; where memory is short free it and try once more: MemoryError where that was in vain.
+        """Run; where memory is short free it and try once more: OutOfDeviceMemory where that was in vain.
 
         DeviceLost where the context is broken for good.
         """
@@ -102,7 +102,7 @@ class CudaBackend:
                 torch.cuda.empty_cache()
                 return run()
         except torch.cuda.OutOfMemoryError as error:
-            raise MemoryError(first_line(error)) from error
+            raise OutOfDeviceMemory(first_line(error)) from error
         except RuntimeError as error:
             if 'CUDA error' in str(error):
                 raise DeviceLost(f'{self.device} ({self.device_name}): {error}') from error
