@@ -12,7 +12,7 @@ import click
 
 from ..bundle import load_bundle
 from ..card import LARGEST_SIDE, SMALLEST_SIDE, Size
-from ..engine import Pipeline
+from ..engine import Pipeline, open_for_command
 from ..engine.backends import DEVICES, MODULES, Options
 
 
@@ -71,4 +71,4 @@ def open_pipeline(
 ) -> Pipeline:
     """The pipeline that the options describe."""
     options = Options(device=device, precision=precision, threads=threads, cache_dir=cache_dir, keep=keep)
-    return Pipeline(load_bundle(model), backend=backend, input_size=size, options=options)
+    return open_for_command(load_bundle(model), backend=backend, input_size=size, options=options)

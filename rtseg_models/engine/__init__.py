@@ -4,6 +4,6 @@
 
 from __future__ import annotations
 
-from .pipeline import NonFiniteLogits, Pipeline, Segmentation
+from .pipeline import NonFiniteLogits, Pipeline, Segmentation, open_for_command
 
-__all__ = ['NonFiniteLogits', 'Pipeline', 'Segmentation']
+__all__ = ['NonFiniteLogits', 'Pipeline', 'Segmentation', 'open_for_command']

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence
 
@@ -13,11 +14,12 @@ from ..bundle import Bundle
 from ..card import Size
 from ..errors import BundleError, RtsegError
 from . import kernels
-from .backends import Backend, LabellingBackend, Options, open_backend
+from .backends import Backend, LabellingBackend, Options, open_backend, with_engine_cache
 from .postprocess import Grid, cells_of, confidence_of, lazy_labels
 from .preprocess import stretch
 from .timing import StageClock
 
+_log = logging.getLogger('rtseg')
 _LEAST_AGREEMENT = {'fp32': 0.999, 'int8': 0.95}  # of the golden sample's pixels; 0.99 in half precision
 
 
@@ -167,3 +169,16 @@ class Pipeline:
     def close(self) -> None:
         """Release the backend."""
         self.backend.close()
+
+
+def open_for_command(
+    bundle: Bundle, *, backend: str = 'auto', input_size: Optional[Size] = None, options: Options = Options()
+) -> Pipeline:
+    """A Pipeline as commands open it: with the user's engine cache where TensorRT may be chosen, and a warning where a
+    GPU is there that no runtime can use.
+    """
+    options = with_engine_cache(bundle, input_size or bundle.card.input_size, backend, options)
+    pipeline = Pipeline(bundle, backend=backend, input_size=input_size, options=options)
+    if pipeline.backend.fallback:
+        _log.warning('running on the CPU: %s', pipeline.backend.fallback)
+    return pipeline

@@ -15,7 +15,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable, Iterator, List, Tuple
+from typing import Callable, Iterator, List, Set, Tuple
 
 import rtseg_models
 from rtseg_models.bundle import Bundle
@@ -47,6 +47,10 @@ def built_aside(
     if not must_build(bundle, size, backend, options):
         yield options
         return
+    engine = (bundle.card.weights_sha256, size, options.precision, options.device)
+    if backend == 'auto' and engine in _failed:
+        yield replace(options, without=('tensorrt',))
+        return
     with tempfile.TemporaryDirectory(prefix='rtseg-engine-') as temporary:  # for where there is no cache to be had
         cache_dir = options.cache_dir or Path(temporary)
         tell(f'building the TensorRT engine of {bundle.name} {size[0]}x{size[1]}; once, and it takes minutes')
@@ -59,10 +63,15 @@ def built_aside(
             raise _OF_THE_BUNDLE[code](reason)
         if code != 0 and backend != 'auto':
             raise Unavailable(f'the TensorRT engine could not be built: {reason}')
-        if code not in (0, Unavailable.exit_code):  # in this process it would fail likewise, deaf for minutes
+        if code != 0:  # in this process it would fail likewise, deaf for minutes
             warn(f'going on without TensorRT, whose engine could not be built: {reason}')
+            _failed.add(engine)
             options = replace(options, without=('tensorrt',))
         yield replace(options, cache_dir=cache_dir)
+
+
+_failed: Set[Tuple[str, Size, str, str]] = set()
+"""Weights, size, precision and device of engines that could not be built in this process's time."""
 
 
 def _command(bundle: Bundle, size: Size, options: Options, cache_dir: Path) -> List[str]:

@@ -141,7 +141,7 @@ class Serving:
         try:
             model.pipeline.close()
         except Exception as error:  # whatever a runtime raises over a network that is done with, the rest goes on
-            self._node.get_logger().warning(f'the network before could not be closed: {_text(error)}')
+            self._node.get_logger().warning(f'a network could not be closed: {_text(error)}')
 
     def _receive(self, camera: Camera, message: Any, received_s: float) -> None:
         session = self._session

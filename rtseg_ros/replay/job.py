@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple
 
 from rtseg_models.bundle import load_bundle
 from rtseg_models.card import Size
-from rtseg_models.engine import NonFiniteLogits, Pipeline
+from rtseg_models.engine import NonFiniteLogits, Pipeline, open_for_command
 from rtseg_models.engine.backends import Options
 from rtseg_models.engine.kernels import CORES
 
@@ -66,7 +66,7 @@ class Job:
         """The bundle on its backend, warmed up."""
         options = Options(device=self.device, precision=self.precision, threads=self.threads)
         bundle = load_bundle(self.model)
-        pipeline = Pipeline(bundle, backend=self.backend, input_size=self.input_size, options=options)
+        pipeline = open_for_command(bundle, backend=self.backend, input_size=self.input_size, options=options)
         pipeline.warm_up(2)
         return pipeline
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import logging
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,9 @@ from ...bundle import Bundle
 from ...card import Card, Size
 from ...errors import ConfigurationError, Unavailable
 from ..postprocess import Grid
+from .cache import CACHE
+
+_log = logging.getLogger('rtseg')
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,18 @@ def must_build(bundle: Bundle, size: Size, name: str, options: Options) -> bool:
         return not module.is_built(bundle, size, _on_gpu(options))
     except Unavailable:
         return False
+
+
+def with_engine_cache(bundle: Bundle, size: Size, name: str, options: Options) -> Options:
+    """``options`` with the user's cache where TensorRT may be chosen and no cache is; a warning before a build."""
+    if options.cache_dir is not None or name not in ('auto', 'tensorrt'):
+        return options
+    if not _tries_gpu(name, options.device) or not installed('tensorrt'):
+        return options
+    cached = replace(options, cache_dir=CACHE)
+    if must_build(bundle, size, name, cached):
+        _log.warning('building the TensorRT engine of %s %dx%d; once, and it takes minutes', bundle.name, *size)
+    return cached
 
 
 def choose_precision(card: Card, asked: str, offered: Sequence[str], where: str) -> str:

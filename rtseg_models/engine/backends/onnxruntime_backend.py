@@ -5,15 +5,16 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterator, Optional
 
 import numpy as np
 import onnxruntime
 
 from ...bundle import Bundle
 from ...card import Size
-from ...errors import DeviceLost, Unavailable
+from ...errors import BundleError, DeviceLost, RtsegError, Unavailable
 from . import Options, choose_precision, device_index
 from .graphs import graph_file
 from .nvidia import gpu_name
@@ -51,7 +52,7 @@ def create(bundle: Bundle, size: Size, options: Options) -> OnnxRuntimeBackend:
     on_gpu = options.device.startswith('cuda')
     provider = 'CUDAExecutionProvider' if on_gpu else 'CPUExecutionProvider'
     settings = {'device_id': device_index(options.device)} if on_gpu else {}
-    with graph_file(bundle, size, options.cache_dir) as graph:
+    with graph_file(bundle, size, options.cache_dir) as graph, explained(provider, graph):
         session = open_session(graph, provider, settings, options.threads)
     backend = OnnxRuntimeBackend(session, 'onnxruntime', options.device if on_gpu else 'cpu', precision)
     if on_gpu:
@@ -73,7 +74,10 @@ def try_out(backend: OnnxRuntimeBackend, size: Size, provider: str) -> None:
 
 
 def open_session(graph: Path, provider: str, settings: Dict[str, Any], threads: int) -> Any:
-    """A session whose first provider is ``provider``; Unavailable where onnxruntime lacks it or cannot start it."""
+    """A session whose first provider is ``provider``; Unavailable where onnxruntime lacks it or cannot start it.
+
+    MemoryError where memory is short. Whatever else it raises: see ``explained``.
+    """
     version, offered = onnxruntime.__version__, onnxruntime.get_available_providers()
     if provider not in offered:
         raise Unavailable(f'onnxruntime {version} has no {provider} (it has {", ".join(offered)}): {_hint(provider)}')
@@ -89,7 +93,9 @@ def open_session(graph: Path, provider: str, settings: Dict[str, Any], threads: 
         session = onnxruntime.InferenceSession(str(graph), options, providers=[(provider, settings)])
     except Exception as error:  # as above
         text = str(error)
-        if any(s in text for s in _OUT_OF_MEMORY) or not any(s in text for s in _CANNOT_START):
+        if any(s in text for s in _OUT_OF_MEMORY):
+            raise MemoryError(text) from error
+        if not any(s in text for s in _CANNOT_START):
             raise
         raise _unavailable(provider, error) from error
     session.disable_fallback()  # a run that fails must not be done again on the CPU, behind cuda's name
@@ -97,6 +103,20 @@ def open_session(graph: Path, provider: str, settings: Dict[str, Any], threads: 
     if found != provider:  # onnxruntime goes on with the CPU when a provider's libraries do not load
         raise Unavailable(f'onnxruntime {version} offers {provider} but started {found}: {_hint(provider)}')
     return session
+
+
+@contextmanager
+def explained(provider: str, graph: Path) -> Iterator[None]:
+    """Say why a session could not be opened: BundleError on the CPU, which runs any graph, else Unavailable."""
+    try:
+        yield
+    except (RtsegError, MemoryError):
+        raise
+    except Exception as error:  # onnxruntime's many, told apart by their text alone
+        if provider == 'CPUExecutionProvider':
+            told = f'{graph}: onnxruntime {onnxruntime.__version__} cannot load it: {error}'
+            raise BundleError(told) from error
+        raise _unavailable(provider, error) from error
 
 
 def _named(error: Exception, device: str) -> Exception:

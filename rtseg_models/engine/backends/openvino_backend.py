@@ -13,7 +13,7 @@ import openvino
 
 from ...bundle import Bundle
 from ...card import Size
-from ...errors import Unavailable
+from ...errors import BundleError, Unavailable
 from . import Options, choose_precision
 from .cache import build_cached, engine_key
 from .graphs import graph_file, quantised_graph
@@ -81,7 +81,13 @@ def create(bundle: Bundle, size: Size, options: Options) -> OpenVINOBackend:
 
         def compile_model(folder: Optional[Path]) -> Any:
             cached = settings if folder is None else {**settings, 'CACHE_DIR': str(folder)}
-            return core.compile_model(str(quantised if precision == 'int8' else graph), 'CPU', cached)
+            source = quantised if precision == 'int8' else graph
+            try:
+                return core.compile_model(str(source), 'CPU', cached)
+            except RuntimeError as error:
+                if folder is not None:  # perhaps for the cache's sake
+                    raise
+                raise BundleError(f'{source}: OpenVINO {openvino.__version__} cannot compile it: {error}') from error
 
         key = engine_key(bundle, size, precision, 'openvino', openvino.__version__, f'cpu{options.threads or ""}')
         return OpenVINOBackend(build_cached(options.cache_dir, key, compile_model, options.keep), precision)

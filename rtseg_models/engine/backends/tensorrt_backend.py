@@ -16,7 +16,7 @@ from . import Options, choose_precision, device_index
 from .cache import build_cached, engine_key, is_cached
 from .graphs import graph_file
 from .nvidia import gpu_name, tensorrt_version
-from .onnxruntime_backend import OnnxRuntimeBackend, open_session, try_out
+from .onnxruntime_backend import OnnxRuntimeBackend, explained, open_session, try_out
 
 PROVIDER = 'TensorrtExecutionProvider'
 
@@ -31,7 +31,8 @@ def create(bundle: Bundle, size: Size, options: Options) -> OnnxRuntimeBackend:
         def build(folder: Optional[Path]) -> Any:
             return open_session(graph, PROVIDER, provider_settings(precision, options.device, folder), options.threads)
 
-        session = build_cached(options.cache_dir, _key(bundle, size, options), build, options.keep)
+        with explained(PROVIDER, graph):
+            session = build_cached(options.cache_dir, _key(bundle, size, options), build, options.keep)
     backend = OnnxRuntimeBackend(session, 'tensorrt', options.device, precision)
     try_out(backend, size, PROVIDER)
     return backend
