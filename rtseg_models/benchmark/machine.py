@@ -12,7 +12,7 @@ import sys
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
 
@@ -46,6 +46,13 @@ def machine_facts() -> Dict[str, Any]:
     }
 
 
+def ran_on(facts: Dict[str, Any], rows: Sequence[Dict[str, Any]]) -> str:
+    """What the rows of a benchmark ran on, for people."""
+    on_gpu = [row['device'] != 'cpu' for row in rows]
+    processor = f'{facts["processor"]}, {facts["cores"]} cores'
+    return ' and '.join([facts['gpu'] or 'GPU'] * any(on_gpu) + [processor] * (not all(on_gpu)))
+
+
 def peak_rss_mb(model: str, size: Size, camera: Size, backend: str, **options: Any) -> Optional[float]:
     """Peak resident memory of a process of its own that runs the pipeline on five frames; None where it fails."""
     arguments = json.dumps({'model': model, 'size': size, 'camera': camera, 'backend': backend, 'options': options})
@@ -58,10 +65,10 @@ def peak_rss_mb(model: str, size: Size, camera: Size, backend: str, **options: A
 
 def _weigh(arguments: Dict[str, Any]) -> float:
     from ..bundle import load_bundle
-    from ..engine import Pipeline
+    from ..engine import open_for_command
     from ..engine.backends import Options
 
-    pipeline = Pipeline(
+    pipeline = open_for_command(
         load_bundle(arguments['model']),
         backend=arguments['backend'],
         input_size=tuple(arguments['size']),

@@ -9,14 +9,16 @@ from typing import Any, Dict
 
 from rich.table import Table
 
+from .machine import ran_on
+
 
 def table(result: Dict[str, Any]) -> Table:
     """The rows of ``run_benchmark``, times in milliseconds at the median unless said otherwise."""
     machine = result['machine']
-    where = machine['gpu'] or f'{machine["processor"]}, {machine["cores"]} cores'
+    where = ran_on(machine, result['rows'])
     camera = _size(result['rows'][0]['camera'])
     found = Table(title=f'camera {camera}; {where}, {machine["date"]} (load {machine["load_before"]} before)')
-    for column in ('model', 'backend', 'precision', 'size'):
+    for column in ('model', 'backend', 'device', 'precision', 'size'):
         found.add_column(column)
     for column in ('network', 'pipeline', 'p95', 'p99', 'around', 'baseline', 'x', 'fps', 'MB', 'equal to fp32'):
         found.add_column(column, justify='right')
@@ -25,6 +27,7 @@ def table(result: Dict[str, Any]) -> Table:
         found.add_row(
             row['model'],
             row['backend'],
+            row['device'],
             row['precision'],
             _size(row['size']),
             f'{network["p50"]:.2f}' if network else '-',

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..bundle import Bundle, load_bundle
 from ..card import Size
-from ..engine import Pipeline
-from ..engine.backends import Options, installed
+from ..engine import Pipeline, open_for_command
+from ..engine.backends import LabellingBackend, Options, installed
 from ..engine.postprocess import dense_labels
 from ..engine.preprocess import stretch
 from ..engine.timing import percentiles
@@ -25,6 +25,8 @@ from .machine import machine_facts, peak_rss_mb
 from .turns import Contender, take_turns
 
 Key = Tuple[str, Size]
+Place = Tuple[str, Size, str]
+"""A model, an input size and a device."""
 DENSE_GRAPH = 'onnxruntime+dense graph'
 _RENDERED_FRAMES = 6
 _STAGES = ('preprocess', 'network', 'postprocess')
@@ -37,23 +39,24 @@ class Row:
     model: str
     pipeline: Pipeline
     whole: Contender
-    bare: Contender
+    bare: Optional[Contender]
 
     @classmethod
     def of(cls, model: str, pipeline: Pipeline) -> Row:
-        """The contenders of a pipeline: the whole of it, and its network alone on an input made ready beforehand."""
+        """The contenders of a pipeline: the whole of it, and its network alone on an input made ready beforehand.
+
+        A backend that labels where it computes never hands out the logits, so its network is not timed alone.
+        """
+        whole = Contender(lambda rgb: pipeline(rgb).stage_ms)
+        if isinstance(pipeline.backend, LabellingBackend):
+            return cls(model, pipeline, whole, None)
         buffer = np.empty((1, *pipeline.input_size, 3), np.uint8)
 
         def bare(image: np.ndarray) -> Dict[str, float]:
             pipeline.backend.infer(image)
             return {}
 
-        return cls(
-            model,
-            pipeline,
-            Contender(lambda rgb: pipeline(rgb).stage_ms),
-            Contender(bare, lambda rgb: stretch(rgb, pipeline.input_size, buffer)),
-        )
+        return cls(model, pipeline, whole, Contender(bare, lambda rgb: stretch(rgb, pipeline.input_size, buffer)))
 
     def label(self, rgb: np.ndarray) -> np.ndarray:
         """The pipeline's labels."""
@@ -61,8 +64,13 @@ class Row:
 
     @property
     def key(self) -> Key:
-        """Rows of one key share their baselines."""
+        """Rows of one key share their reference."""
         return self.model, self.pipeline.input_size
+
+    @property
+    def place(self) -> Place:
+        """Rows of one place share their baseline."""
+        return (*self.key, self.pipeline.backend.device)
 
 
 def run_benchmark(
@@ -99,30 +107,27 @@ def run_benchmark(
         for size in (sizes[model] if isinstance(sizes, Mapping) else sizes) or (bundles[model].card.input_size,)
     ]
     rows, skipped = _rows(bundles, combinations)
-    devices = {row.key: row.pipeline.backend.device for row in reversed(rows)}
     keys = list(dict.fromkeys(row.key for row in rows))
-    eager: Dict[Key, Contender] = {}
+    eager: Dict[Place, Contender] = {}
+    for model, size, on in dict.fromkeys(row.place for row in rows) if baseline else ():
+        eager[model, size, on] = _plain(eager_pytorch(bundles[model], size, camera, on, threads))
     graphs: Dict[Key, Tuple[Labeller, Contender]] = {}
-    for key in keys:
-        model, size = key
-        if baseline:
-            eager[key] = _plain(eager_pytorch(bundles[model], size, camera, devices[key], threads))
-        if graph_baseline:
-            label = dense_graph(bundles[model], size, camera, threads)
-            graphs[key] = label, _plain(label)
-    contenders = [c for row in rows for c in (row.whole, row.bare)] + list(eager.values())
+    for model, size in keys if graph_baseline else ():
+        label = dense_graph(bundles[model], size, camera, threads)
+        graphs[model, size] = label, _plain(label)
+    contenders = [c for row in rows for c in (row.whole, row.bare) if c is not None] + list(eager.values())
     take_turns([*contenders, *(c for _, c in graphs.values())], pixels, count, advance)
     references = {key: _reference(bundles[key[0]], key[1], pixels) for key in keys}
     results = []
     for row in rows:
         shared = _agreement(row.label, pixels, references[row.key])
-        results.append(_row_result(row, camera, eager.get(row.key), shared))
+        results.append(_row_result(row, camera, eager.get(row.place), shared))
     if memory:
         for row, result in zip(rows, results):
             result['peak_rss_mb'] = _weigh(row, camera, threads)
     for key, (label, contender) in graphs.items():
         shared = _agreement(label, pixels, references[key])
-        results.append(_graph_result(key, camera, contender, eager.get(key), shared))
+        results.append(_graph_result(key, camera, contender, eager.get((*key, 'cpu')), shared))
     names = _names(bundles)
     return {'machine': facts, 'rows': [{**r, 'model': names[r['model']]} for r in results], 'skipped': skipped}
 
@@ -135,7 +140,8 @@ def _rows(
     skipped: List[Dict[str, Any]] = []
     for model, backend, size, options in combinations:
         try:
-            rows.append(Row.of(model, Pipeline(bundles[model], backend=backend, input_size=size, options=options)))
+            pipeline = open_for_command(bundles[model], backend=backend, input_size=size, options=options)
+            rows.append(Row.of(model, pipeline))
         except Unavailable as error:
             what = {'model': model, 'backend': backend, 'precision': options.precision, 'size': list(size)}
             skipped.append({**what, 'reason': str(error)})
@@ -196,7 +202,7 @@ def _row_result(row: Row, camera: Size, eager: Optional[Contender], agreement: f
         'device': backend.device,
         'size': list(row.pipeline.input_size),
         'camera': list(camera),
-        'network_ms': row.bare.summary(),
+        'network_ms': row.bare.summary() if row.bare else None,
         'pipeline_ms': pipeline_ms,
         'stage_ms': {s: round(percentiles(row.whole.stages_ms[s])['p50'], 3) for s in _STAGES},
         'baseline_ms': eager.summary() if eager else None,

@@ -5,16 +5,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Sequence
 
 import numpy as np
 
 from ..bundle import Bundle, load_bundle
 from ..card import Size
+from ..datasets import data_name, known_as
 from ..datasets.sample import Dataset
 from ..engine import Pipeline
 from ..errors import Unavailable
 from ..evaluation import evaluate
+from .machine import ran_on
 from .run import run_benchmark
 
 FRACTIONS = {'full': 1, 'half': 2, 'quarter': 4}
@@ -37,6 +39,7 @@ def input_sizes(bundle: Bundle) -> Dict[str, Size]:
 def measure_trade_off(
     models: Sequence[str],
     data: Dataset,
+    dataset: str,
     split: str,
     *,
     camera: Size = (720, 1280),
@@ -45,8 +48,9 @@ def measure_trade_off(
 ) -> Dict[str, Any]:
     """MIoU on ``data`` and frames a second from ``camera`` pixels to labels, a row for each bundle and input size.
 
-    Both through the Pipeline with the backend and precision that ``auto`` chooses. A bundle that learnt from ``split``
-    has the figures that its card took over, and None where there is none. All rows are timed in turn in one process.
+    Both through the Pipeline with the backend and precision that ``auto`` chooses. ``dataset`` is the key of ``data``.
+    A bundle that learnt from its ``split`` has the figures that its card took over, and None where there is none. All
+    rows are timed in turn in one process.
     """
     bundles = {model: load_bundle(model) for model in models}
     sizes = {model: input_sizes(bundle) for model, bundle in bundles.items()}
@@ -66,15 +70,18 @@ def measure_trade_off(
     names = [(model, name) for model in models for name in sizes[model]]
     for done, (row, (model, name)) in enumerate(zip(rows, names), 1):
         row['input'] = name
-        row['miou'] = _miou(bundles[model], sizes[model][name], data, split)
-        row['of_these_weights'] = split not in bundles[model].card.origin.get('trained_on', [])
+        card, size = bundles[model].card, sizes[model][name]
+        known = known_as(card, dataset, data.class_set)
+        row['of_these_weights'] = split not in card.learnt_from.get(known, [])
+        if row['of_these_weights']:
+            row['miou'] = _miou(bundles[model], size, data)
+        else:
+            row['miou'] = card.miou.get(card.figure_name(split, size)) if known == card.dataset else None
         progress(done, len(rows))
-    return {'dataset': data.class_set.name, 'split': split, 'images': len(data), **timed}
+    return {'dataset': data_name(dataset, data.class_set), 'split': split, 'images': len(data), **timed}
 
 
-def _miou(bundle: Bundle, size: Size, data: Dataset, split: str) -> Optional[float]:
-    if split in bundle.card.origin.get('trained_on', []):
-        return bundle.card.miou.get(bundle.card.figure_name(split, size))
+def _miou(bundle: Bundle, size: Size, data: Dataset) -> float:
     pipeline = Pipeline(bundle, input_size=size)
     found = round(evaluate(pipeline, data).confusion.miou(), 4)
     pipeline.close()
@@ -84,10 +91,9 @@ def _miou(bundle: Bundle, size: Size, data: Dataset, split: str) -> Optional[flo
 def markdown(result: Dict[str, Any]) -> str:
     """A table of the rows."""
     machine, rows = result['machine'], result['rows']
-    where = machine['gpu'] or f'{machine["processor"]}, {machine["cores"]} cores'
     camera = rows[0]['camera']
     lines = [
-        f'{where}, {machine["date"]}, load {machine["load_before"]} before.',
+        f'{ran_on(machine, rows)}, {machine["date"]}, load {machine["load_before"]} before.',
         f'mIoU on the {result["images"]} images of {result["dataset"]} `{result["split"]}`, labels of full size;',
         f'frames a second, at the median, from a {camera[0]}x{camera[1]} image to its labels.',
         '',
@@ -142,7 +148,7 @@ def plot_trade_off(result: Dict[str, Any], path: Path) -> None:
     axes.margins(x=0.12, y=0.1)
     axes.grid(alpha=0.25)
     camera, machine = result['rows'][0]['camera'], result['machine']
-    where = machine['gpu'] or f'{machine["processor"]}, {machine["cores"]} cores'
+    where = ran_on(machine, result['rows'])
     axes.set_xlabel(f'frames a second, from a {camera[0]}x{camera[1]} image to its labels ({where})')
     axes.set_ylabel(f'mIoU on {result["dataset"]} {result["split"]}')
     if rows:

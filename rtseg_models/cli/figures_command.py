@@ -42,7 +42,7 @@ def command(
     data = open_dataset(dataset, root, split)
     with progress('bundles and sizes') as advance:
         result = measure_trade_off(
-            models or list(shipped_bundles()), data, split, camera=camera, count=count, progress=advance
+            models or list(shipped_bundles()), data, dataset, split, camera=camera, count=count, progress=advance
         )
     if str(json_path) != '-':
         click.echo(markdown(result), nl=False)

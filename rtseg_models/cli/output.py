@@ -29,7 +29,7 @@ def _writable(context: click.Context, parameter: click.Parameter, path: Optional
 
 
 def _picture(context: click.Context, parameter: click.Parameter, path: Optional[Path]) -> Optional[Path]:
-    if path is not None and path.suffix not in PICTURES:
+    if path is not None and path.suffix.lower() not in PICTURES:
         raise click.BadParameter(f'{path} ends in none of {", ".join(PICTURES)}')
     return _writable(context, parameter, path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from rtseg_models.benchmark import plot, run_benchmark, table
+from rtseg_models.benchmark.machine import ran_on
+from rtseg_models.benchmark.run import Row
 from rtseg_models.benchmark.turns import Contender, take_turns
 from rtseg_models.bundle import shipped_bundles
 from rtseg_models.engine.backends import installed
@@ -105,6 +108,27 @@ def test_stages_are_parts_of_the_pipeline(result):
 def test_memory_is_that_of_a_process_of_its_own(result):
     by_backend = {row['backend']: row['peak_rss_mb'] for row in result['rows']}
     assert 50 < by_backend['onnxruntime'] < by_backend['torch']
+
+
+def test_what_labels_on_the_gpu_has_no_network_to_time():
+    class Labeller:
+        name, device, precision, fallback = 'torch', 'cuda', 'fp16', ''
+
+        def label(self, rgb, grid):
+            raise NotImplementedError
+
+    pipeline = SimpleNamespace(backend=Labeller(), input_size=SIZE)
+    row = Row.of('net', pipeline)
+    assert row.bare is None and row.place == ('net', SIZE, 'cuda') and row.key == ('net', SIZE)
+
+
+@pytest.mark.parametrize(
+    ('devices', 'told'),
+    [(['cpu'], 'EPYC, 2 cores'), (['cuda'], 'RTX'), (['cuda:1', 'cpu'], 'RTX and EPYC, 2 cores')],
+)
+def test_rows_are_told_with_what_they_ran_on(devices, told):
+    facts = {'gpu': 'RTX', 'processor': 'EPYC', 'cores': 2}
+    assert ran_on(facts, [{'device': device} for device in devices]) == told
 
 
 def test_the_machine_is_named(result):

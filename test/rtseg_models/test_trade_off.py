@@ -15,13 +15,14 @@ import pytest
 from click.testing import CliRunner
 from matplotlib.figure import Figure
 
-from rtseg_models.benchmark import markdown, plot_trade_off
+from rtseg_models.benchmark import markdown, measure_trade_off, plot_trade_off
 from rtseg_models.benchmark.trade_off import input_sizes, place_labels
 from rtseg_models.bundle import Bundle, load_bundle
 from rtseg_models.cli.figures_command import command
 from rtseg_models.datasets import open_dataset
 from rtseg_models.engine import Pipeline
 from rtseg_models.evaluation import evaluate
+from rtseg_models.labels import CAMVID
 from rtseg_models.street import Street
 
 
@@ -92,6 +93,17 @@ def test_what_was_learnt_is_told_by_the_card(result: Dict[str, Any]) -> None:
     assert any('| `learnt` | full | 64x96 | 0.625 * |' in line for line in lines)
     assert any('| `learnt` | half | 32x48 | - |' in line for line in lines)
     assert lines[-1].startswith('\\* of the run that chose the recipe')
+
+
+def test_figures_of_another_dataset_are_measured(learnt: Bundle, camvid: Path, tmp_path: Path) -> None:
+    classes = [{'name': n, 'colour': c} for n, c in zip(CAMVID.names, CAMVID.colours)]
+    facts = {'name': 'elsewhere', 'ignore_id': CAMVID.ignore_id, 'classes': classes}
+    root = shutil.copytree(camvid, tmp_path / 'data')
+    (root / 'classes.json').write_text(json.dumps(facts))
+    data = open_dataset('folder', root, 'val')
+    found = measure_trade_off([str(learnt.path)], data, 'folder', 'val', camera=(96, 128), count=1)
+    assert found['dataset'] == 'elsewhere' and all(r['of_these_weights'] for r in found['rows'])
+    assert found['rows'][0]['miou'] != 0.625 and found['rows'][1]['miou'] is not None
 
 
 def test_any_number_of_bundles_is_drawn(result: Dict[str, Any], tmp_path: Path) -> None:
