@@ -51,6 +51,11 @@ def make_room_for_images(environment: MutableMapping[str, str]) -> str:
     chosen += [name for name in USERS_FILES if Path(name).is_file()]
     if chosen:
         return f'transport: Fast DDS as chosen by {", ".join(chosen)}'
+    if environment.get('ROS_LOCALHOST_ONLY') == '1' and environment.get('ROS_DISTRO') == 'humble':
+        return (  # whose middleware adds the local interface to the profile's transports, which know all interfaces
+            'transport: Fast DDS defaults, since the profile would leave ROS_LOCALHOST_ONLY without effect on Humble; '
+            'large best-effort images may be lost'
+        )
     path = config_file(PROFILE)
     if not path.is_file():
         return f'transport: Fast DDS defaults, since {path} is missing; large best-effort images will be lost'

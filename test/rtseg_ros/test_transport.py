@@ -29,6 +29,14 @@ def test_transport_profile_is_chosen_unless_the_user_chose(monkeypatch, tmp_path
         assert environment == chosen
 
 
+@pytest.mark.parametrize(('distribution', 'chosen'), [('humble', False), ('jazzy', True)])
+def test_a_graph_of_one_machine_stays_such(monkeypatch, tmp_path, distribution, chosen):
+    monkeypatch.chdir(tmp_path)
+    environment = {'ROS_DISTRO': distribution, 'ROS_LOCALHOST_ONLY': '1'}
+    told = make_room_for_images(environment)
+    assert ('ROS_LOCALHOST_ONLY' in told, PROFILE_VARIABLES[1] in environment) == (not chosen, chosen)
+
+
 @pytest.mark.parametrize(('free_mb', 'chosen'), [(64, False), (512, True)])
 def test_transport_profile_is_left_out_where_shared_memory_is_too_small(monkeypatch, tmp_path, free_mb, chosen):
     """64 MB is what Docker gives; there, Fast DDS would go on with UDP alone."""
