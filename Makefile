@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # On a machine without ROS: `make demo` and `make test` are all that is needed. On a robot, use colcon (see README).
 
+# Of a ROS that the shell has sourced, nothing may get in front of what the virtual environment holds.
+unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH ROS_DISTRO RMW_IMPLEMENTATION
+
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
