@@ -95,7 +95,8 @@ def render_ahead(
     home = cache_dir.expanduser() / 'street'
     folder = home / spec.key()
     if not (folder / _COMPLETE).is_file():
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for part in (home.parent, home):  # the mode is that of the last folder made
+            part.mkdir(parents=True, exist_ok=True, mode=0o700)
         _make_room(home)
         staging = Path(tempfile.mkdtemp(prefix='.rendering-', dir=home))
         try:

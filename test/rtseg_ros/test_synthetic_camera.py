@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,6 +42,15 @@ def test_frames_rendered_ahead_are_the_street_s(cache):
         np.testing.assert_array_equal(rendered.label[i], frame.label)
         np.testing.assert_array_equal(rendered.depth_m[i], frame.depth_m)
     np.testing.assert_array_equal(rendered.camera_matrix, street.camera_matrix)
+
+
+def test_the_cache_is_its_owners_alone(cache, monkeypatch, tmp_path):
+    def copied(spec, staging, *_):
+        shutil.copytree(cache / 'street' / spec.key(), staging, dirs_exist_ok=True)
+
+    monkeypatch.setattr('rtseg_ros.sources.rendered_street._render', copied)
+    render_ahead(SPEC, tmp_path / 'new' / 'cache')
+    assert [(tmp_path / 'new' / name).stat().st_mode & 0o777 for name in ('cache', 'cache/street')] == [0o700] * 2
 
 
 def test_a_second_run_renders_nothing(cache, monkeypatch):
