@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from typing import Callable, List, Optional
@@ -26,7 +27,8 @@ def rendered_samples(
     if not count:
         return samples
     jobs = [(FIRST_SEED + seed * 10_000 + i, height, width) for i in range(streets)]
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    apart = multiprocessing.get_context('spawn')  # a fork would take over locks that PyTorch's threads hold
+    with ProcessPoolExecutor(os.cpu_count(), apart) as pool:
         for rendered in pool.map(_render, jobs):
             samples += rendered
             if progress is not None:
