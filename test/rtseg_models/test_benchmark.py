@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from types import SimpleNamespace
 
 import cv2
@@ -12,12 +11,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from rtseg_models.benchmark import plot, run_benchmark, table
+from rtseg_models.benchmark import plot, run_benchmark, table, turns
+from rtseg_models.benchmark.baselines import eager_pytorch
 from rtseg_models.benchmark.machine import ran_on
 from rtseg_models.benchmark.run import Row
 from rtseg_models.benchmark.turns import Contender, take_turns
 from rtseg_models.bundle import shipped_bundles
-from rtseg_models.engine.backends import installed
+from rtseg_models.engine import Pipeline
+from rtseg_models.engine.backends import Options, installed
 from rtseg_models.errors import Unavailable
 
 CAMERA = (180, 320)
@@ -40,14 +41,21 @@ def test_contenders_take_turns_in_bursts():
     assert len(first.times_ms) == len(second.times_ms) == len(first.stages_ms['stage']) == 8
 
 
-def test_preparation_is_not_timed():
+def test_preparation_is_not_timed(monkeypatch):
+    now_s = [0.0]
+
     def prepare(rgb):
-        time.sleep(0.02)
+        now_s[0] += 1.0
         return rgb
 
-    contender = Contender(lambda rgb: {}, prepare)
+    def run(rgb):
+        now_s[0] += 0.25
+        return {}
+
+    monkeypatch.setattr(turns.time, 'perf_counter', lambda: now_s[0])
+    contender = Contender(run, prepare)
     take_turns([contender], [np.zeros((2, 2, 3), np.uint8)], 3)
-    assert max(contender.times_ms) < 20
+    assert contender.times_ms == [250.0] * 3
 
 
 @pytest.fixture(scope='module')
@@ -96,6 +104,14 @@ def test_what_cannot_be_had_is_skipped_with_the_reason(result):
 
 def test_every_way_gives_the_same_labels(result):
     assert all(row['agreement'] >= 0.9999 for row in result['rows'])
+
+
+def test_the_eager_baseline_gives_the_labels_too(tiny_bundle):
+    pytest.importorskip('torch', reason='torch is not installed')
+    frame = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (*CAMERA, 3), np.uint8), (0, 0), 9)
+    label = eager_pytorch(tiny_bundle, (64, 96), CAMERA, 'cpu', 1)
+    expected = Pipeline(tiny_bundle, backend='torch', options=Options(device='cpu', precision='fp32'))(frame).labels
+    assert len(np.unique(expected)) > 2 and (label(frame) == expected).mean() >= 0.999
 
 
 def test_stages_are_parts_of_the_pipeline(result):

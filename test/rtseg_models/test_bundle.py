@@ -16,12 +16,13 @@ import onnx
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from rtseg_models.bundle import WEIGHTS, Bundle, load_bundle, sha256_of, shipped_bundles
+from rtseg_models.bundle import WEIGHTS, ZOO, Bundle, load_bundle, sha256_of, shipped_bundles
 from rtseg_models.card import Card
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.backends import Options, openvino_backend
 from rtseg_models.errors import BundleError, ConfigurationError, NotFound, RtsegError
 from rtseg_models.export.bundle_writer import write_bundle
+from rtseg_models.labels import CAMVID
 from rtseg_models.networks import build_network
 
 
@@ -214,6 +215,27 @@ def test_a_damaged_golden_sample_is_refused(copy: Path, damage: str) -> None:
     (copy / 'golden.npz').write_bytes({'two bytes': b'PK', 'half': whole[:middle], 'one bit': flipped}[damage])
     with pytest.raises(BundleError, match=r'golden\.npz'):
         load_bundle(str(copy)).golden()
+
+
+MARKS = {'fast_scnn': 0.62, 'contextnet': 0.60, 'dabnet': 0.62, 'erfnet': 0.60, 'farsee_net': 0.54}
+"""What each network's selection run has to reach on CamVid's val."""
+
+
+@pytest.mark.parametrize('network', MARKS)
+def test_shipped_bundles_reach_their_marks_and_tell_how(network: str) -> None:
+    card = load_bundle(f'{network}-camvid').card
+    assert (card.network, card.class_names, card.dataset) == (network, CAMVID.names, 'camvid')
+    assert card.miou['val'] >= MARKS[network] and 'held_out_drive' in card.miou
+    assert {'seed', 'epochs', 'minutes', 'hardware', 'protocol', 'limits', 'recipe'} <= card.origin.keys()
+    assert set(card.origin['figures']) == set(card.miou) == set(card.origin['iou'])  # all learnt from val
+    for name, iou in card.origin['iou'].items():
+        assert card.origin['figures'][name]['trained_on'] == ['train']
+        assert np.mean([v for v in iou.values() if v is not None]) == pytest.approx(card.miou[name], abs=2e-4)
+
+
+def test_the_zoo_is_small_and_has_the_papers_sizes() -> None:
+    assert sum(path.stat().st_size for path in ZOO.rglob('*') if path.is_file()) < 50e6
+    assert 'val@180x240' in load_bundle('farsee_net-camvid').card.miou
 
 
 def test_the_readme_tells_the_cards_figures() -> None:

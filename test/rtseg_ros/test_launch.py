@@ -139,6 +139,25 @@ def test_arguments_override_the_parameter_file_only_when_given():
 
 
 @pytest.mark.usefixtures('stand_ins')
+def test_every_argument_of_the_node_reaches_it():
+    given = {
+        'model': 'dabnet-camvid',
+        'device': 'cuda',
+        'backend': 'torch',
+        'precision': 'fp16',
+        'image_transport': 'compressed',
+        'image_reliability': 'reliable',
+        'output_size': 'network',
+    }
+    place = {'params_file': '/mine.yaml', 'namespace': 'car', 'node_name': 'seg', 'log_level': 'debug'}
+    node = node_of(started(**given, **place, camera_info='/front/info'))
+    assert node['parameters'] == ['/mine.yaml', given]
+    assert (node['namespace'], node['name']) == ('car', 'seg')
+    assert node['arguments'] == ['--ros-args', '--log-level', 'debug']
+    assert node['remappings'] == [('camera_info', '/front/info')]
+
+
+@pytest.mark.usefixtures('stand_ins')
 def test_a_cloud_takes_depth_with_its_calibration_or_a_lidar():
     node = node_of(started(cloud='depth', depth='/front/depth/image_rect'))
     assert node['parameters'][1] == {'cloud': 'depth'}
@@ -219,12 +238,20 @@ def test_nothing_starts_where_rviz_is_asked_for_and_missing(monkeypatch):
 
 
 @pytest.mark.usefixtures('stand_ins')
-@pytest.mark.parametrize('name', ['multi_camera', 'replay'])
-def test_the_other_launch_files_include_segment_and_pass_on_what_it_knows(name):
+@pytest.mark.parametrize(
+    ('name', 'passed', 'own'),
+    [
+        ('multi_camera', {}, {'cameras': 'left,right', 'image': 'image_raw'}),
+        ('replay', {'use_sim_time': 'true', 'bag': ''}, {'bag_rate': '1.0', 'delay': '5.0', 'record': ''}),
+    ],
+)
+def test_the_other_launch_files_include_segment_and_pass_on_what_it_knows(name, passed, own):
     actions = load(ROOT / 'launch' / f'{name}.launch.py').generate_launch_description()
     include = next(a for a in actions if type(a).__name__ == 'IncludeLaunchDescription')
     assert Path(include.args[0].args[0]).name == 'segment.launch.py'
-    assert set(dict(include.options.get('launch_arguments', ()))) <= set(SEGMENT_ARGUMENTS)
+    assert dict(include.options.get('launch_arguments', ())) == passed and set(passed) <= set(SEGMENT_ARGUMENTS)
+    declared = {a.name: a.options['default_value'] for a in actions if isinstance(a, Argument) if a.name != 'bag'}
+    assert declared == own
 
 
 @pytest.mark.usefixtures('stand_ins')

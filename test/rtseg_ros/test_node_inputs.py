@@ -157,7 +157,8 @@ def test_a_remapped_compressed_topic_brings_its_camera_info(setting):
 
 
 def test_compressed_input_is_read_and_spoilt_files_are_counted(setting):
-    node, probe = setting('--ros-args', '-r', 'image:=/front/image', image_transport='compressed')
+    limited = {'image_transport': 'compressed', 'max_image_pixels': SMALL[0] * SMALL[1]}
+    node, probe = setting('--ros-args', '-r', 'image:=/front/image', **limited)
     probe.subscribe(f'{NODE}/mask', Image)
     camera = probe.publisher('/front/image/compressed', CompressedImage)
     until(camera.get_subscription_count, 'subscription of the node')
@@ -169,6 +170,11 @@ def test_compressed_input_is_read_and_spoilt_files_are_counted(setting):
     mask = until(lambda: probe.received[f'{NODE}/mask'], 'mask')[0]
     assert mask.header == message.header
     assert (mask.height, mask.width) == SMALL
+    _, larger = cv2.imencode('.jpg', picture((SMALL[0] + 1, SMALL[1])))
+    camera.publish(CompressedImage(header=probe.header(), format='jpeg', data=larger.tobytes()))
+    node.wait_for_log('dropped a frame (too_large)')
+    found = probe.counts()
+    assert (found['dropped_decode'], found['dropped_too_large'], found['published']) == ('1', '1', '1')
 
 
 def received_depth(probe, camera):

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from node_process import LATCHED, NODE, SMALL, NodeProcess, Probe, bundle, picture, until
+from rcl_interfaces.srv import DescribeParameters
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Float64, Header, String
 from std_srvs.srv import SetBool, Trigger
 
+from rtseg_models import __version__
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.backends import Options
+from rtseg_ros.parameters import PARAMETERS, Settings
 
 MASK = f'{NODE}/mask'
 
@@ -99,7 +102,8 @@ def test_mask_is_the_pipelines_under_the_inputs_header(probe, watch, pipeline, s
 
 def test_every_picture_comes_from_one_inference(probe, watch, pipeline):
     kinds = {'mask': Image, 'color_mask': Image, 'overlay': Image, 'confidence': Image}
-    camera = watch(**kinds, mask__compressed=CompressedImage, overlay__compressed=CompressedImage)
+    packed = ('mask__compressed', 'overlay__compressed', 'confidence__compressed')
+    camera = watch(**kinds, **dict.fromkeys(packed, CompressedImage))
     rgb = picture(seed=3)
     message = probe.frame(rgb)
     exchange(probe, camera, message)
@@ -113,8 +117,11 @@ def test_every_picture_comes_from_one_inference(probe, watch, pipeline):
     assert np.abs(pixels(found['overlay']) - half).max() <= 1
     png = answer(probe, message, f'{NODE}/mask/compressed')
     assert np.array_equal(cv2.imdecode(np.array(png.data), cv2.IMREAD_UNCHANGED), expected.labels)
+    png = answer(probe, message, f'{NODE}/confidence/compressed')
+    assert np.array_equal(cv2.imdecode(np.array(png.data), cv2.IMREAD_UNCHANGED), expected.confidence)
     jpeg = answer(probe, message, f'{NODE}/overlay/compressed')
-    assert cv2.imdecode(np.array(jpeg.data), cv2.IMREAD_COLOR).shape == rgb.shape
+    shown = cv2.imdecode(np.array(jpeg.data), cv2.IMREAD_COLOR)[:, :, ::-1].astype(int)
+    assert np.abs(shown - half).mean() < 10 < np.abs(shown - rgb).mean()
 
 
 def pixels(message):
@@ -135,7 +142,7 @@ def test_parameters_take_effect_at_once_or_are_refused_with_a_reason(probe, watc
     assert answer(probe, message, f'{NODE}/color_mask').encoding == 'rgba8'
     assert all(r.successful for r in probe.set(output_size='input', color_encoding='rgb8'))
     for name, value, told in [
-        ('confidence_threshold', 1.5, '1'),
+        ('confidence_threshold', 1.5, 'Max: 1.0'),
         ('overlay_alpha', 'much', 'number'),
         ('output_size', 'huge', 'input, network'),
         ('model', 'another', 'deactivate'),
@@ -155,7 +162,11 @@ def test_late_joiners_get_the_legends(probe):
     assert [row['name'] for row in facts['classes']] == list(bundle().card.class_names)
     assert [row['id'] for row in facts['classes']] == list(range(bundle().card.classes))
     assert facts['weights_sha256'] == bundle().card.weights_sha256
+    assert [tuple(row['colour']) for row in facts['classes']] == list(bundle().card.colours)
+    assert (facts['model'], facts['version'], facts['unlabelled']) == (bundle().name, __version__, 255)
     assert until(lambda: probe.received[f'{NODE}/legend'], 'legend')[0].encoding == 'rgb8'
+    for topic in ('class_map', 'legend'):
+        probe.unsubscribe(f'{NODE}/{topic}')
 
 
 def test_camera_info_is_rescaled_with_the_mask(probe, watch, size):
@@ -272,13 +283,62 @@ def test_a_rate_limit_holds_and_the_rest_counts_as_busy(probe, watch):
     exchange(probe, camera, probe.frame(picture()))
     assert probe.set(max_rate_hz=2.0)[0].successful
     try:
-        before = len(probe.received[MASK])
+        busy, before = int(probe.counts()['dropped_busy']), len(probe.received[MASK])
+        began_s = time.monotonic()
         for _ in range(30):
             camera.publish(probe.frame(picture()))
             time.sleep(0.1)
-        assert len(probe.received[MASK]) - before <= 8
+        served = len(probe.received[MASK]) - before
+        assert 3 <= served <= 2 * (time.monotonic() - began_s) + 2
+        until(lambda: int(probe.counts()['dropped_busy']) - busy >= 15, 'count of busy')
     finally:
         probe.set(max_rate_hz=0.0)
+
+
+def test_a_camera_that_mislabels_is_read_as_told(probe, watch, pipeline):
+    camera = watch(mask=Image)
+    rgb = picture(seed=11)
+    swapped = pipeline(np.ascontiguousarray(rgb[:, :, ::-1])).labels
+    assert not np.array_equal(swapped, pipeline(rgb).labels)
+    assert probe.set(encoding_override='bgr8')[0].successful
+    try:
+        assert bytes(exchange(probe, camera, probe.frame(rgb)).data) == swapped.tobytes()
+    finally:
+        probe.set(encoding_override='')
+
+
+def test_a_threshold_that_changes_is_announced_with_the_classes(probe):
+    probe.subscribe(f'{NODE}/class_map', String, LATCHED)
+    until(lambda: len(probe.received[f'{NODE}/class_map']) == 1, 'class map')
+    assert probe.set(confidence_threshold=0.1)[0].successful
+    try:
+        until(lambda: len(probe.received[f'{NODE}/class_map']) == 2, 'class map of the new threshold')
+    finally:
+        probe.set(confidence_threshold=0.0)
+        probe.unsubscribe(f'{NODE}/class_map')
+
+
+def test_diagnostics_tell_of_frames_model_and_device(probe, watch):
+    camera = watch(mask=Image)
+    exchange(probe, camera, probe.frame(picture()))
+    found = probe.counts('input')
+    assert (found['size'], found['encoding']) == ('{}x{}'.format(*SMALL), 'rgb8')
+    assert 0 <= float(found['last_age_s']) < 5 and int(found['publishers']) >= 1
+    assert {'age_ms', 'network_ms', 'total_ms'} <= probe.counts().keys()
+    found, card = probe.counts('model'), bundle().card
+    assert (found['sha256'], found['classes'], found['precision']) == (card.weights_sha256, str(card.classes), 'fp32')
+    assert found['bundle'] == str(bundle().path) and 'golden sample' in found['self_test']
+    found = probe.counts('device')
+    assert found['actual'] == 'cpu' and float(found['memory_mb']) > 50 and found['version_numpy'] == np.__version__
+
+
+def test_parameters_describe_themselves(probe):
+    request = DescribeParameters.Request(names=list(PARAMETERS))
+    for found in probe.answer(f'{NODE}/describe_parameters', DescribeParameters, request).descriptors:
+        parameter, default = PARAMETERS[found.name], getattr(Settings(), found.name)
+        assert found.description == parameter.description and parameter.range_text() in found.additional_constraints
+        assert bool(found.floating_point_range) == isinstance(default, float)
+        assert bool(found.integer_range) == (isinstance(default, int) and not isinstance(default, bool))
 
 
 def test_durations_are_published_where_asked_for(probe, watch):

@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node's parts one by one, where a whole node would show a fault only now and then."""
 
+import sys
 import threading
 from concurrent.futures import Future
 from dataclasses import replace
 from threading import Lock
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
@@ -23,6 +26,7 @@ from rtseg_ros.node import model as model_module
 from rtseg_ros.node import points_output
 from rtseg_ros.node import serving as serving_module
 from rtseg_ros.node.camera import Arrival, Camera, Session
+from rtseg_ros.node.legends import Legends
 from rtseg_ros.node.loader import Loader
 from rtseg_ros.node.model import _Opener, cache_folder
 from rtseg_ros.node.outputs import Outputs
@@ -257,6 +261,44 @@ def test_a_network_that_cannot_be_closed_leaves_nothing_else_open():
     )
     serving.close()
     assert closed == ['left', 'right', 'legends'] and 'CUDA error' in warned[0]
+
+
+def test_label_info_is_latched_and_names_every_class(monkeypatch):
+    messages = ModuleType('vision_msgs.msg')
+    messages.LabelInfo = type('LabelInfo', (SimpleNamespace,), {})  # vision_msgs is in no wheel
+    messages.VisionClass = type('VisionClass', (SimpleNamespace,), {})
+    monkeypatch.setitem(sys.modules, 'vision_msgs', ModuleType('vision_msgs'))
+    monkeypatch.setitem(sys.modules, 'vision_msgs.msg', messages)
+    offered, sent = {}, {}
+
+    def create_publisher(kind, topic, qos):
+        offered[topic] = qos
+        return SimpleNamespace(publish=lambda message: sent.update({topic: message}))
+
+    clock = SimpleNamespace(now=lambda: SimpleNamespace(to_msg=Time))
+    bundle = load_bundle('fast_scnn-camvid')
+    Legends(SimpleNamespace(create_publisher=create_publisher, get_clock=lambda: clock)).publish(bundle, 0.25)
+    qos, info = offered['~/label_info'], sent['~/label_info']
+    assert (qos.reliability, qos.durability) == (ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+    assert qos.depth == 1 and info.threshold == 0.25
+    assert [(c.class_id, c.class_name) for c in info.class_map] == list(enumerate(bundle.card.class_names))
+
+
+def test_broken_logits_bring_a_self_test_every_five_seconds_at_most(monkeypatch):
+    now_s, tested = [0.0], []
+    serving = bare(Serving, _tested_s=-serving_module.WARN_PERIOD_S, _self_test=lambda: tested.append(now_s[0]))
+    monkeypatch.setattr(serving_module.time, 'monotonic', lambda: now_s[0])
+    for now_s[0] in (100.0, 101.0, 104.9, 105.0, 109.0):
+        serving._test_again()
+    assert tested == [100.0, 105.0]
+
+
+def test_colours_come_in_every_encoding():
+    card = load_bundle('fast_scnn-camvid').card
+    tables, rgb = Paints(card).tables, np.array(card.colour_table(), np.uint8)
+    assert np.array_equal(tables['rgb8'], rgb) and np.array_equal(tables['bgr8'], rgb[:, ::-1])
+    assert np.array_equal(tables['rgba8'][:, :3], rgb)
+    assert tables['rgba8'][:, 3].tolist() == [255] * 255 + [0]  # unlabelled pixels are transparent
 
 
 def test_the_legends_latched_last_are_those_of_the_network_that_serves():

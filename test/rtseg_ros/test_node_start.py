@@ -34,6 +34,16 @@ def test_missing_bundle_names_its_path_and_the_shipped_ones(started, tmp_path):
     started(parameters={'model': tmp_path / 'none'}).refused(66, tmp_path / 'none', bundle().name)
 
 
+def test_a_bundle_outside_weights_root_is_refused(started, copied, tmp_path):
+    (tmp_path / 'allowed').mkdir()
+    given = {'model': copied, 'weights_root': tmp_path / 'allowed'}
+    started(parameters=given).refused(78, copied, 'outside weights_root')
+
+
+def test_cameras_of_one_name_are_refused(started):
+    started(parameters={'cameras': '[left, left]'}).refused(78, 'cameras', 'every name once')
+
+
 def spoil(folder, weights=lambda tensors: None, card=lambda facts: None):
     """Change a bundle and have its card know the hash of the new weights."""
     tensors = load_file(folder / WEIGHTS)

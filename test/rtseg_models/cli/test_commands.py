@@ -16,7 +16,9 @@ import pytest
 import torch
 
 from rtseg_models.bundle import Bundle, load_bundle
+from rtseg_models.cli.predict_command import video_frames
 from rtseg_models.engine import Pipeline
+from rtseg_models.engine.paint import blend
 from rtseg_models.export.figures import rewrite_card
 from rtseg_models.labels import CAMVID
 from rtseg_models.street import Street
@@ -71,7 +73,11 @@ def test_predict_writes_the_pipelines_labels(camvid: Path, tiny_bundle: Bundle, 
     labels = cv2.imread(str(out / 'labels' / '0001.png'), cv2.IMREAD_UNCHANGED)
     rgb = cv2.imread(str(camvid / 'val' / '0001.png'))[:, :, ::-1].copy()
     assert np.array_equal(labels, Pipeline(tiny_bundle)(rgb).labels)
-    assert cv2.imread(str(out / 'overlays' / '0001.jpg')).shape == (90, 120, 3)
+    shown = cv2.imread(str(out / 'overlays' / '0001.jpg'))[:, :, ::-1]
+    expected = blend(rgb, labels, np.array(tiny_bundle.card.colour_table(), np.uint8), 0.5).astype(int)
+    assert shown.shape == (90, 120, 3)
+    off, swapped = (np.abs(image - expected).mean() for image in (shown, shown[:, :, ::-1]))
+    assert off < 5 and off < swapped / 2  # of 255: what JPEG costs
     again = rtseg('predict', camvid / 'val', '--model', tiny_bundle.path, '--out', out)
     assert again.returncode != 0
     assert 'not overwriting' in again.stderr
@@ -115,6 +121,15 @@ def test_evaluate_warns_of_what_the_weights_have_seen(camvid: Path, tiny_bundle:
         done = rtseg('evaluate', '--model', folder, '--dataset', 'camvid', '--root', camvid)
         assert done.returncode == 0, done.stderr
         assert ('was trained on the val split of camvid: this figure flatters it' in done.stderr) == warned
+
+
+def test_frames_of_a_video_are_red_green_blue(tmp_path: Path) -> None:
+    path = tmp_path / 'red.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (96, 64))
+    writer.write(np.full((64, 96, 3), (0, 0, 255), np.uint8))  # which takes blue first
+    writer.release()
+    red, green, blue = next(video_frames(path)).reshape(-1, 3).mean(axis=0)
+    assert red > 200 and max(green, blue) < 50
 
 
 def test_predict_tells_of_a_video_that_is_cut_short(tiny_bundle: Bundle, tmp_path: Path) -> None:

@@ -9,10 +9,14 @@ from __future__ import annotations
 from copy import copy
 from functools import lru_cache
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from click.testing import CliRunner
 
+from rtseg_models.bundle import load_bundle
+from rtseg_models.cli.import_command import command
 from rtseg_models.errors import BundleError, NotFound, UsageError
 from rtseg_models.export.importers import IMPORTERS, import_checkpoint
 from rtseg_models.labels import CAMVID, CITYSCAPES
@@ -306,6 +310,19 @@ def test_dabnet_trained_on_camvid_is_told_by_its_head(tmp_path):
     imported = import_checkpoint('dabnet', case.save(case.tensors(classes=11), tmp_path / 'camvid.pth'))
     assert imported.facts['class_names'] == CAMVID.names
     assert imported.facts['input_size'] == (360, 480)
+
+
+def test_the_command_writes_a_bundle_with_the_published_weights(tmp_path):
+    case, file, out = CASES['dabnet'], tmp_path / 'camvid.pth', tmp_path / 'bundle'
+    case.save(case.tensors(classes=11), file)
+    done = CliRunner().invoke(command, ['dabnet', str(file), '--out', str(out), '--size', '64x96'])
+    assert done.exit_code == 0, done.output
+    bundle, state = load_bundle(str(out)), import_checkpoint('dabnet', file).state
+    weights = bundle.weights()
+    assert weights.keys() == {name for name in state if not name.endswith('num_batches_tracked')}
+    assert all(np.array_equal(weight, state[name].numpy()) for name, weight in weights.items())
+    assert set(bundle.sizes()) == {(360, 480), (64, 96)} and bundle.card.licence == 'MIT'
+    assert 'camvid' in done.output and 'MIT' in done.output
 
 
 def test_files_without_batch_counters_load(tmp_path):

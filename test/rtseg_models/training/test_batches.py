@@ -7,7 +7,8 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Tuple
+from types import SimpleNamespace
+from typing import Any, Tuple
 
 import numpy as np
 import pytest
@@ -16,9 +17,11 @@ from rendered import TINY
 
 from rtseg_models.datasets.sample import Sample
 from rtseg_models.labels import CAMVID
+from rtseg_models.training import batches as batches_module
 from rtseg_models.training import memory
 from rtseg_models.training.batches import Batch, Batches, Frames
 from rtseg_models.training.memory import Budget, host_memory
+from rtseg_models.training.street_frames import rendered_samples
 
 
 class Numbered:
@@ -108,3 +111,48 @@ def test_datasets_may_take_a_quarter_of_what_the_machine_can_give(
     assert Budget().left == 1_000_000
     monkeypatch.setenv('LOCAL_WORLD_SIZE', '4')
     assert Budget().left == 250_000
+
+
+def test_rendered_frames_are_among_the_real_ones() -> None:
+    samples = rendered_samples(7, 1, height=64, width=96)
+    assert len({sample.name for sample in samples}) == 7
+    recipe = replace(TINY, batch=4, street_share=0.5, street_frames=7)
+    batches = Batches(Frames(Numbered(), CPU), Frames(samples, CPU), recipe, lambda: 0)
+    numbers, first = batches.chosen(0)[0], next(iter(batches))
+    assert (numbers >= 4).sum() == 2
+    for number, label in zip(numbers, first.labels):
+        expected = samples[number - 4].label if number >= 4 else np.full((64, 96), number, np.uint8)
+        assert np.array_equal(label.numpy(), expected)
+
+
+def test_the_time_spent_waiting_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples that take a second each to read, by a clock that stands still otherwise."""
+    now_s = [0.0]
+
+    class Slow(Numbered):
+        def __getitem__(self, index: int) -> Sample:
+            now_s[0] += 1.0
+            return super().__getitem__(index)
+
+    class AtOnce:
+        """In place of a pool: work is done when its result is asked for."""
+
+        def __init__(self, threads: int) -> None:
+            self.threads = threads
+
+        def __enter__(self) -> AtOnce:
+            return self
+
+        def __exit__(self, *_: Any) -> None:
+            return None
+
+        def submit(self, work: Any, *arguments: Any) -> Any:
+            return SimpleNamespace(result=lambda: work(*arguments))
+
+    frames = Frames(Slow(8), CPU, Budget(0))
+    monkeypatch.setattr(batches_module, 'ThreadPoolExecutor', AtOnce)
+    monkeypatch.setattr(batches_module.time, 'perf_counter', lambda: now_s[0])
+    batches = Batches(frames, NONE, replace(TINY, batch=4, street_share=0.0), lambda: 0)
+    for _ in batches:
+        now_s[0] += 10.0  # a step
+    assert not frames.held and batches.waited_s == 8.0

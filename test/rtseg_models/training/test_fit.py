@@ -106,9 +106,16 @@ def test_the_commit_is_this_projects_or_none(tmp_path: Path, monkeypatch: pytest
 
 def test_non_finite_loss_tells_step_and_rate_and_keeps_the_checkpoint(data: Data, tmp_path: Path) -> None:
     wild = replace(TINY, epochs=4, lr=1e35, precision='fp32', ema=0.0)
-    with pytest.raises(NonFiniteLoss, match=r'at step 1 \(epoch 1\)'):  # told exactly, though found at the epoch's end
+    rate = r'at step 1 \(epoch 1\), learning rate \d\.\d\de\+34'  # told exactly, though found at the epoch's end
+    with pytest.raises(NonFiniteLoss, match=rate):
         train(replace(wild, batch=2), data, tmp_path / 'wilder')
     assert not (tmp_path / 'wilder' / 'last.pt').exists()
+    with pytest.raises(KeyError, match='interrupted'):
+        train(replace(wild, lr=1e-3), data, tmp_path / 'later', callbacks=[SecondEpochFails()])
+    kept = (tmp_path / 'later' / 'last.pt').read_bytes()
+    with pytest.raises(NonFiniteLoss, match='in epoch 2, learning rate'):
+        train(wild, data, tmp_path / 'later', resume=True)
+    assert (tmp_path / 'later' / 'last.pt').read_bytes() == kept
 
 
 class Signalled(lightning.Callback):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Tuple
+from typing import Any, Dict, List, Tuple
 
 import pytest
 import torch
@@ -16,8 +16,10 @@ from rendered import ONE, Renamed
 from rtseg_models.datasets.sample import Subset
 from rtseg_models.errors import ConfigurationError, NotFound, RtsegError
 from rtseg_models.labels import CAMVID
+from rtseg_models.training import fit
 from rtseg_models.training.checkpoint import read_checkpoint
 from rtseg_models.training.fit import Data, train
+from rtseg_models.training.launch import world
 from rtseg_models.training.plan import check_plan
 from rtseg_models.training.recipe import Stage, with_settings
 
@@ -137,3 +139,23 @@ def test_plans_that_do_not_fit_are_refused_before_anything_is_trained(data: Data
     assert not list(tmp_path.iterdir())
     with pytest.raises(ConfigurationError, match='two images or more in a forward pass'):
         train(replace(ONE, network='fast_scnn', batch=1), data, tmp_path / 'one')
+
+
+def test_a_process_of_several_machines_knows_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {'RANK': 3, 'LOCAL_RANK': 1, 'WORLD_SIZE': 4, 'LOCAL_WORLD_SIZE': 2}.items():
+        monkeypatch.setenv(name, str(value))
+    assert world() == {'rank': 3, 'local_rank': 1, 'size': 4, 'local_size': 2}
+
+
+def test_gpus_of_several_machines_share_their_batch_norms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {'RANK': 3, 'LOCAL_RANK': 1, 'WORLD_SIZE': 4, 'LOCAL_WORLD_SIZE': 2}.items():
+        monkeypatch.setenv(name, str(value))
+    asked: List[Dict[str, Any]] = []
+    monkeypatch.setattr(fit.lightning, 'Trainer', lambda **options: asked.append(options))
+    for gpus in (2, 0):
+        monkeypatch.setattr(torch.cuda, 'is_available', lambda gpus=gpus: gpus > 0)
+        fit._trainer(ONE, tmp_path, [])
+    assert [(o['accelerator'], o['devices'], o['num_nodes'], o['strategy'], o['sync_batchnorm']) for o in asked] == [
+        ('gpu', 2, 2, 'ddp', True),
+        ('cpu', 2, 2, 'ddp', False),
+    ]

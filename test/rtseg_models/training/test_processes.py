@@ -115,7 +115,8 @@ def test_a_killed_run_resumes_to_the_same_bits(street: Path, tmp_path: Path) -> 
     whole, killed = tmp_path / 'whole', tmp_path / 'killed'
     run([str(WORKER), 'run', str(street), str(whole), '3'])
     killed_in_its_second_epoch(street, killed)
-    run([str(WORKER), 'run', str(street), str(killed), '3'])
+    said = run([str(WORKER), 'run', str(street), str(killed), '3'])
+    assert 'resumed after epoch' in said and 'epoch 1/3' not in said
     first = torch.load(whole / 'last.pt', weights_only=True)
     second = torch.load(killed / 'last.pt', weights_only=True)
     assert first['global_step'] == second['global_step'] == 6

@@ -185,6 +185,15 @@ def test_processes_share_each_batch_without_overlap() -> None:
     assert (chosen != batches.chosen(1)).any() and (chosen == batches.chosen(0)).all()
 
 
+def test_optimisers_have_the_recipes_moments() -> None:
+    recipe = replace(PLAIN, momentum=0.8, second_momentum=0.95, epsilon=1e-3)
+    network = torch.nn.Conv2d(1, 1, 1)
+    adam = optimiser(network, replace(recipe, optimiser='adam')).defaults
+    assert (adam['betas'], adam['eps']) == ((0.8, 0.95), 1e-3)
+    rmsprop = optimiser(network, replace(recipe, optimiser='rmsprop')).defaults
+    assert (rmsprop['momentum'], rmsprop['alpha'], rmsprop['eps']) == (0.8, 0.95, 1e-3)
+
+
 def test_sgd_has_the_recipes_momentum() -> None:
     recipe = replace(PLAIN, optimiser='sgd', momentum=0.9, weight_decay=1e-4)
     assert all(group['momentum'] == 0.9 for group in optimiser(torch.nn.Conv2d(1, 1, 1), recipe).param_groups)

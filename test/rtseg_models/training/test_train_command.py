@@ -6,14 +6,29 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
+from typing import Any, List
 
+import pytest
 from click.testing import CliRunner
+from interruptions import SecondEpochFails
 from rendered import SIZE, write_street
 
+from rtseg_models.bundle import load_bundle
+from rtseg_models.cli import train_command as train_module
+from rtseg_models.cli.export_command import command as export_command
 from rtseg_models.cli.train_command import command
+from rtseg_models.datasets import open_dataset
+from rtseg_models.datasets.sample import hold_out
+from rtseg_models.engine import Pipeline
+from rtseg_models.engine.backends import Options
 from rtseg_models.errors import BundleError, RtsegError
+from rtseg_models.evaluation import evaluate
 from rtseg_models.labels import CAMVID
+from rtseg_models.training import fit
+from rtseg_models.training.checkpoint import read_checkpoint
+from rtseg_models.training.fit import Data
 
 
 def test_the_command_lists_every_fault_and_writes_nothing(tmp_path: Path) -> None:
@@ -82,8 +97,52 @@ def test_the_command_leaves_all_results(root: Path, tmp_path: Path) -> None:
     rows = (out / 'classes.csv').read_text().splitlines()
     assert rows[0] == 'class,val,held_out_drive' and len(rows) == 13
     card = json.loads((out / 'bundle' / 'card.json').read_text())
-    assert set(card['miou']) == {'val', 'held_out_drive'}
+    pipeline = Pipeline(load_bundle(str(out / 'bundle')), options=Options(precision='fp32'))
+    parts = {'val': open_dataset('camvid', root, 'val')}
+    parts['held_out_drive'] = hold_out(open_dataset('camvid', root, 'train'), 'train_1')[1]
+    figures = {name: round(evaluate(pipeline, data).confusion.miou(), 4) for name, data in parts.items()}
+    assert card['miou'] == figures and figures['val'] != figures['held_out_drive']
     assert list((out / 'tensorboard').glob('events*'))
+    files = {path: path.read_bytes() for path in (out / 'last.pt', out / 'bundle' / 'model.safetensors')}
+    every = [a for s in settings for a in ('--set', s)]
+    again = CliRunner().invoke(command, [*arguments, *every])
+    assert isinstance(again.exception, RtsegError) and 'exists already' in str(again.exception)
+    again = CliRunner().invoke(command, [*arguments, *every, '--resume'])  # there is nothing left to do
+    assert again.exit_code == 0, again.output
+    assert files == {path: path.read_bytes() for path in files}
+    exported = ['--dataset', 'camvid', '--root', str(root), '--out', str(tmp_path / 'exported')]
+    done = CliRunner().invoke(export_command, [str(out / 'last.pt'), *exported])
+    assert done.exit_code == 0, done.output
+    assert load_bundle(str(tmp_path / 'exported')).card.miou == {'val': figures['val']}
+
+
+def test_the_command_goes_on_where_it_was_stopped(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = [f'{name}={json.dumps(SIZE)}' for name in ('crop', 'input_size')] + ['epochs=2', 'batch=4']
+    arguments = ['fast_scnn-camvid-only', '--root', str(root), '--out', str(tmp_path / 'out')]
+    arguments += [a for s in settings for a in ('--set', s)]
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, 'train', partial(fit.train, callbacks=[SecondEpochFails()]))
+        assert isinstance(CliRunner().invoke(command, arguments).exception, KeyError)
+    assert read_checkpoint(tmp_path / 'out' / 'last.pt')['epoch'] == 1
+    done = CliRunner().invoke(command, [*arguments, '--resume'])
+    assert done.exit_code == 0, done.output
+    assert 'resumed after epoch 1' in done.output and 'epoch 1/2' not in done.output
+    assert (tmp_path / 'out' / 'bundle' / 'card.json').is_file()
+
+
+def test_the_command_renders_the_frames_that_the_recipe_wants(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: List[Data] = []
+
+    def noted(recipe: Any, data: Data, out: Path, **options: Any) -> Path:
+        given.append(data)
+        raise KeyError('enough')
+
+    monkeypatch.setattr(train_module, 'train', noted)
+    arguments = ['fast_scnn-camvid', '--root', str(root), '--out', str(tmp_path / 'out'), '--set', 'street_frames=7']
+    assert isinstance(CliRunner().invoke(command, arguments).exception, KeyError)
+    assert len({sample.name for sample in given[0].street}) == 7
 
 
 def test_a_split_that_was_learnt_from_is_not_measured(root: Path, tmp_path: Path) -> None:
