@@ -41,7 +41,7 @@ class Truth(Protocol):
     mapping: ClassMapping
 
     @property
-    def faults(self) -> List[str]:
+    def faults(self) -> Sequence[str]:
         """A sentence for each place where labels were lost; complete once every frame was asked for."""
         ...
 
@@ -244,6 +244,8 @@ class FolderTruth:
     name: the message's place in its topic, from 0).
     """
 
+    faults: Sequence[str] = ()
+
     def __init__(self, folder: Path, mapping: ClassMapping) -> None:
         self.mapping = mapping
         self._by_stamp: Dict[int, Path] = {}
@@ -263,10 +265,6 @@ class FolderTruth:
                 f'{folder}: {len(self._by_stamp)} files are named by stamp and {len(self._by_index)} by frame number; '
                 'expected one kind'
             )
-
-    @property
-    def faults(self) -> List[str]:
-        return []
 
     def find(self, record: ImageRecord) -> np.ndarray:
         if self._by_stamp and record.stamp_ns == 0:
