@@ -82,9 +82,10 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
         short(
             'dabnet-camvid',
             Stage('small', {**SMALL, **SLOWLY, **ENTROPY, 'epochs': 48}, 'weights'),
+            Stage('larger', {'batch': 8, 'epochs': 18}, 'weights'),
             **AGAIN,
-            batch=8,
+            batch=4,
             loss='lovasz',
-            epochs=18,
+            epochs=24,
         ),
     ]
