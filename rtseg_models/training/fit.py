@@ -79,12 +79,7 @@ def train(
     """
     log = log if world()['rank'] == 0 else _silent
     stages, handovers, begin = _stages(recipe, images is not None, pretrained, start_from)
-    own = ['', *(stage.name for stage in recipe.before)]
-    there = [name for name in dict.fromkeys([*own, *recorded_stages(out)]) if (out / name / 'last.pt').exists()]
-    if there and not resume:
-        raise RtsegError(f'{out / there[0] / "last.pt"} exists already; resume the run or choose another folder')
-    if set(there) - set(own):
-        raise ConfigurationError(f'{out} holds the stages {", ".join(sorted(set(there) - set(own)))} of another run')
+    _check_folder(recipe, out, resume)
     check_plan(stages, handovers)
 
     def learnt_by(stage: Recipe) -> Data:
@@ -92,8 +87,7 @@ def train(
 
     for name, stage in stages:
         if (out / name / 'last.pt').exists():
-            learnt = learnt_by(stage).train
-            check_same_run(stage, out / name / 'last.pt', learnt.class_set, len(learnt))
+            check_same_run(stage, out / name / 'last.pt', learnt_by(stage).train)
     begins_with = str(begin.path) if begin else recorded_origin(out)
     if begins_with and not (out / stages[0][0] / 'last.pt').exists():
         if begin is None:
@@ -116,6 +110,17 @@ def train(
             _train_stage(name, stage, sources, checkpoint, first, log, callbacks)
         begin = Origin(checkpoint, handover)
     return out / 'last.pt'
+
+
+def _check_folder(recipe: Recipe, out: Path, resume: bool) -> None:
+    """RtsegError where the folder holds checkpoints that this run has not made, or not been asked to go on from."""
+    own = ['', *(stage.name for stage in recipe.before)]
+    there = [name for name in dict.fromkeys([*own, *recorded_stages(out)]) if (out / name / 'last.pt').exists()]
+    if there and not resume:
+        raise RtsegError(f'{out / there[0] / "last.pt"} exists already; resume the run or choose another folder')
+    foreign = [name for name in there if name not in own]
+    if foreign:
+        raise ConfigurationError(f'{out} holds the stages {", ".join(foreign)} of another run')
 
 
 def _stages(

@@ -11,6 +11,7 @@ from typing import Callable, Sequence, Set, Tuple
 
 import torch
 
+from ..datasets.sample import Dataset
 from ..errors import ConfigurationError, UsageError
 from ..labels import UNLABELLED, ClassSet
 from ..networks import CLASSIFIERS, build_network
@@ -102,7 +103,7 @@ def log_plan(recipe: Recipe, device: torch.device, log: Callable[[str], None]) -
     log(f'{recipe.name}: {recipe.network} on {hardware(recipe)}')
 
 
-def check_same_run(recipe: Recipe, checkpoint: Path, classes: ClassSet, samples: int) -> None:
+def check_same_run(recipe: Recipe, checkpoint: Path, data: Dataset) -> None:
     """ConfigurationError where a run would be resumed with other settings, classes or images than it began with."""
     state = read_checkpoint(checkpoint)
     began = json.loads(state['recipe'])
@@ -110,7 +111,7 @@ def check_same_run(recipe: Recipe, checkpoint: Path, classes: ClassSet, samples:
     changed = [f'{k} was {began.get(k)!r}, is {now[k]!r}' for k in now if began.get(k) != now[k] and k not in RESUMABLE]
     if changed:
         raise ConfigurationError(f'{checkpoint} belongs to other settings: {"; ".join(changed)}')
-    learnt = state['class_set']
+    learnt, classes, samples = state['class_set'], data.class_set, len(data)
     if (learnt.names, learnt.ignore_id) != (classes.names, classes.ignore_id):
         was, given = (f'{", ".join(c.names)} (ignored: {c.ignore_id})' for c in (learnt, classes))
         raise ConfigurationError(f'{checkpoint} belongs to other classes: they were {was}; they are {given}')

@@ -9,7 +9,8 @@ import io
 import struct
 import sys
 from bisect import bisect_right
-from typing import BinaryIO, Callable, Dict, Optional, Sequence, Tuple
+from pathlib import Path
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import lz4.frame
 
@@ -64,3 +65,43 @@ def following(starts: Sequence[int], position: int) -> Optional[int]:
     """The first of ``starts``, which are sorted, behind ``position``."""
     place = bisect_right(starts, position)
     return starts[place] if place < len(starts) else None
+
+
+class Format(NamedTuple):
+    """How a format's records are read: ``read`` the next one (None at the end), given where the next chunk is known to
+    begin; ``message`` of a record, which learns topics on the way; ``unpack`` a record that is a chunk, None of others.
+    """
+
+    read: Callable[[BinaryIO, Optional[int]], Any]
+    message: Callable[[Any], Optional[Message]]
+    unpack: Callable[[Any], Optional[bytes]]
+
+
+def walk(how: Format, file: BinaryIO, path: Path, faults: List[str], starts: Sequence[int] = ()) -> Iterator[Message]:
+    """Messages of a file whose chunks are known to begin at ``starts``, or of an unpacked chunk."""
+    while True:
+        position = file.tell()
+        known = following(starts, position)
+        try:
+            record = how.read(file, known)
+            if record is None:
+                return
+            message = how.message(record)
+        except (Broken, Cut, *GARBLED) as error:
+            if known is None:
+                if not isinstance(error, Cut):
+                    raise
+                faults.append(f'{path}: cut short at byte {position}; the record that begins there is skipped')
+                return
+            faults.append(f'{path}: nothing can be made out from byte {position} to the chunk at {known}')
+            file.seek(known)
+            continue
+        if message is not None:
+            yield message
+            continue
+        try:
+            content = how.unpack(record)
+            if content is not None:
+                yield from walk(how, io.BytesIO(content), path, faults)
+        except SPOILT as error:
+            faults.append(f'{path}: chunk at byte {position} is damaged ({error}); what is left of it is skipped')

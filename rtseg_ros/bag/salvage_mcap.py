@@ -8,9 +8,9 @@ import io
 import struct
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import BinaryIO, Dict, Iterator, List, Optional, Tuple
 
-from .framing import GARBLED, SPOILT, UNPACK, Broken, Cut, Message, following, take
+from .framing import GARBLED, UNPACK, Broken, Cut, Format, Message, take, walk
 
 SCHEMA, CHANNEL, MESSAGE, CHUNK, CHUNK_INDEX, FOOTER, ZERO = (bytes([n]) for n in (3, 4, 5, 6, 8, 2, 0))
 
@@ -30,6 +30,17 @@ class Topics:
             key, schema = struct.unpack_from('<HH', record)
             self.channels[key] = (_text(record, 4)[0], self.schemas.get(schema, ''))
 
+    def message(self, record: Tuple[bytes, bytes]) -> Optional[Message]:
+        """The message that a record is; of others None, with schemas and channels added."""
+        opcode, content = record
+        if opcode in (SCHEMA, CHANNEL):
+            self.learn(opcode, content)
+        elif opcode == MESSAGE:
+            key, _, log_time, _ = struct.unpack_from('<HIQQ', content)
+            if key in self.channels:
+                return (*self.channels[key], log_time, content[22:])
+        return None
+
 
 def scan_mcap(path: Path, faults: List[str]) -> Iterator[Message]:
     """Every message that can be made out, in file order; a sentence on what is skipped goes to ``faults``."""
@@ -40,7 +51,7 @@ def scan_mcap(path: Path, faults: List[str]) -> Iterator[Message]:
             return
         starts = _index(file, topics)
         file.seek(8)
-        yield from _records(file, path, faults, topics, starts)
+        yield from walk(Format(_record, topics.message, _unpacked), file, path, faults, starts)
 
 
 def _index(file: BinaryIO, topics: Topics) -> List[int]:
@@ -76,37 +87,6 @@ def _begins(file: BinaryIO, start: int, length: int) -> bool:
     return False
 
 
-def _records(
-    file: BinaryIO, path: Path, faults: List[str], topics: Topics, starts: Sequence[int] = ()
-) -> Iterator[Message]:
-    """Messages of a file, or of an unpacked chunk: then without ``starts``."""
-    while True:
-        position = file.tell()
-        known = following(starts, position)
-        try:
-            found = _record(file, known)
-            if found is None:
-                return
-            opcode, record = found
-            message = _message(opcode, record, topics)
-        except (Broken, Cut, *GARBLED) as error:
-            if known is None:
-                if not isinstance(error, Cut):
-                    raise
-                faults.append(f'{path}: cut short at byte {position}; the record that begins there is skipped')
-                return
-            faults.append(f'{path}: nothing can be made out from byte {position} to the chunk at {known}')
-            file.seek(known)
-            continue
-        if message is not None:
-            yield message
-        elif opcode == CHUNK:
-            try:
-                yield from _records(io.BytesIO(_unpacked(record)), path, faults, topics)
-            except SPOILT as error:
-                faults.append(f'{path}: chunk at byte {position} is damaged ({error}); what is left of it is skipped')
-
-
 def _record(file: BinaryIO, known: Optional[int]) -> Optional[Tuple[bytes, bytes]]:
     """Opcode and content of the next record; None at the end. ``known``: where the next chunk begins."""
     opcode = file.read(1)
@@ -118,16 +98,6 @@ def _record(file: BinaryIO, known: Optional[int]) -> Optional[Tuple[bytes, bytes
     return opcode, take(file, size)
 
 
-def _message(opcode: bytes, record: bytes, topics: Topics) -> Optional[Message]:
-    if opcode in (SCHEMA, CHANNEL):
-        topics.learn(opcode, record)
-    elif opcode == MESSAGE:
-        key, _, log_time, _ = struct.unpack_from('<HIQQ', record)
-        if key in topics.channels:
-            return (*topics.channels[key], log_time, record[22:])
-    return None
-
-
 def _text(record: bytes, offset: int) -> Tuple[str, int]:
     """A length-prefixed text and the offset after it."""
     size = struct.unpack_from('<I', record, offset)[0]
@@ -135,6 +105,9 @@ def _text(record: bytes, offset: int) -> Tuple[str, int]:
     return record[offset + 4 : end].decode(), end
 
 
-def _unpacked(record: bytes) -> bytes:
-    name, offset = _text(record, 28)
-    return UNPACK[name](record[offset + 8 :])
+def _unpacked(record: Tuple[bytes, bytes]) -> Optional[bytes]:
+    opcode, content = record
+    if opcode != CHUNK:
+        return None
+    name, offset = _text(content, 28)
+    return UNPACK[name](content[offset + 8 :])

@@ -9,10 +9,11 @@ from __future__ import annotations
 import io
 import struct
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import BinaryIO, Dict, Iterator, List, Optional, Tuple
 
-from .framing import GARBLED, SPOILT, UNPACK, Broken, Cut, Message, following, take
+from .framing import GARBLED, UNPACK, Broken, Cut, Format, Message, take, walk
 
 MESSAGE, CHUNK, CHUNK_INFO, CONNECTION = (bytes([n]) for n in (2, 5, 6, 7))
 
@@ -30,7 +31,7 @@ def scan_ros1(path: Path, faults: List[str]) -> Iterator[Message]:
         start = file.tell()
         starts = _index(file, start, topics)
         file.seek(start)
-        yield from _records(file, path, faults, topics, starts)
+        yield from walk(Format(_record, partial(_message, topics), _unpacked), file, path, faults, starts)
 
 
 def _index(file: BinaryIO, start: int, topics: Topics) -> List[int]:
@@ -64,38 +65,6 @@ def _begins(file: BinaryIO, start: int) -> bool:
     return False
 
 
-def _records(
-    file: BinaryIO, path: Path, faults: List[str], topics: Topics, starts: Sequence[int] = ()
-) -> Iterator[Message]:
-    """Messages of a file, or of an unpacked chunk: then without ``starts``."""
-    while True:
-        position = file.tell()
-        known = following(starts, position)
-        try:
-            found = _record(file, known)
-            if found is None:
-                return
-            header, data = found
-            message = _message(header, data, topics)
-        except (Broken, Cut, *GARBLED) as error:
-            if known is None:
-                if not isinstance(error, (Cut, struct.error)):
-                    raise
-                faults.append(f'{path}: cut short at byte {position}; the record that begins there is skipped')
-                return
-            faults.append(f'{path}: nothing can be made out from byte {position} to the chunk at {known}')
-            file.seek(known)
-            continue
-        if message is not None:
-            yield message
-        elif header.get('op') == CHUNK:
-            try:
-                chunk = io.BytesIO(UNPACK[header['compression'].decode()](data))
-                yield from _records(chunk, path, faults, topics)
-            except SPOILT as error:
-                faults.append(f'{path}: chunk at byte {position} is damaged ({error}); what is left of it is skipped')
-
-
 def _record(file: BinaryIO, known: Optional[int]) -> Optional[Tuple[Dict[str, bytes], bytes]]:
     """Header and data of the next record; None at the end. ``known``: where the next chunk begins."""
     start = file.read(4)
@@ -110,7 +79,9 @@ def _record(file: BinaryIO, known: Optional[int]) -> Optional[Tuple[Dict[str, by
     return header, take(file, size)
 
 
-def _message(header: Dict[str, bytes], data: bytes, topics: Topics) -> Optional[Message]:
+def _message(topics: Topics, record: Tuple[Dict[str, bytes], bytes]) -> Optional[Message]:
+    """The message that a record is; of others None, with connections added to ``topics``."""
+    header, data = record
     if header.get('op') == CONNECTION:
         _learn(header, data, topics)
     elif header.get('op') == MESSAGE:
@@ -119,6 +90,11 @@ def _message(header: Dict[str, bytes], data: bytes, topics: Topics) -> Optional[
         if key in topics:
             return (*topics[key], seconds * 10**9 + nanoseconds, data)
     return None
+
+
+def _unpacked(record: Tuple[Dict[str, bytes], bytes]) -> Optional[bytes]:
+    header, data = record
+    return UNPACK[header['compression'].decode()](data) if header.get('op') == CHUNK else None
 
 
 def _learn(header: Dict[str, bytes], data: bytes, topics: Topics) -> None:

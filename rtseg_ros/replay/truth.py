@@ -172,10 +172,9 @@ class TopicTruth:
     """Labels from an image topic of the bag (mono8, 8UC1 or PNG), matched by stamp."""
 
     def __init__(self, bag: Path, topic: str, mapping: ClassMapping) -> None:
-        self._bag = Bag(bag)
+        self._bag, self._topic = Bag(bag), topic
         self._bag.require_images([topic])
         self._labels = self._bag.images([topic])
-        self._topic = topic
         self._unreadable: List[str] = []  # of label messages without a header that could be read
         self.mapping = mapping
         # By stamp: when the label was recorded, and the label or why there is none.
@@ -202,8 +201,8 @@ class TopicTruth:
     @property
     def faults(self) -> List[str]:
         count, first = len(self._unreadable), next(iter(self._unreadable), '')
-        unreadable = f'{count} messages of {self._topic} cannot be read, the first for: {first}'
-        return self._bag.faults + ([unreadable] if count else [])
+        told = [f'{count} messages of {self._topic} cannot be read, the first for: {first}'] if count else []
+        return self._bag.faults + told
 
     def _keep(self, label: ImageRecord) -> None:
         """Hold a label for a later frame, packed: a street's labels shrink to a fiftieth."""
@@ -218,8 +217,8 @@ class TopicTruth:
     def _unpack(self, waiting: Union[bytes, str], record: ImageRecord) -> np.ndarray:
         if isinstance(waiting, str):
             raise BadTruth(waiting)
-        labels = np.asarray(cv2.imdecode(np.frombuffer(waiting, np.uint8), cv2.IMREAD_UNCHANGED))
-        return self.mapping(labels, f'label at stamp {record.stamp_ns}')
+        labels = cv2.imdecode(np.frombuffer(waiting, np.uint8), cv2.IMREAD_UNCHANGED)
+        return self.mapping(np.asarray(labels), f'label at stamp {record.stamp_ns}')
 
     def close(self) -> None:
         self._bag.close()

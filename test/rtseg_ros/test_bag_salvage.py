@@ -26,6 +26,21 @@ def pairs() -> list[tuple[np.ndarray, np.ndarray]]:
     return [(rng.integers(0, 256, (40, 64, 3), np.uint8), rng.integers(0, 11, (40, 64), np.uint8)) for _ in range(12)]
 
 
+IN_CHUNKS = pytest.mark.parametrize(
+    'form, magic', (('mcap_zstd', b'\x28\xb5\x2f\xfd'), ('ros1_lz4', b'\x04\x22\x4d\x18')), ids=('mcap', 'ros1')
+)
+"""Formats with the bytes that their packed chunks begin with."""
+
+
+def noise(folder: Path, form: str) -> tuple[Path, Path, bytearray]:
+    """A bag of eight images that fill chunks, its file and what that holds."""
+    rng = np.random.default_rng(5)
+    pairs = [(rng.integers(0, 256, (400, 600, 3), np.uint8), np.zeros((4, 4), np.uint8)) for _ in range(8)]
+    path = write_bag(folder, drive(pairs), form)
+    file = path if path.is_file() else path / 'drive.mcap'
+    return path, file, bytearray(file.read_bytes())
+
+
 @pytest.mark.parametrize('form', ('mcap', 'mcap_zstd', 'ros1', 'ros1_lz4', 'sqlite3'))
 def test_bag_cut_short_gives_what_is_whole(form, tmp_path):
     rng = np.random.default_rng(5)
@@ -41,15 +56,9 @@ def test_bag_cut_short_gives_what_is_whole(form, tmp_path):
         assert np.array_equal(decode_image(record.message), rgb)
 
 
-@pytest.mark.parametrize(
-    'form, magic', (('mcap_zstd', b'\x28\xb5\x2f\xfd'), ('ros1_lz4', b'\x04\x22\x4d\x18')), ids=('mcap', 'ros1')
-)
+@IN_CHUNKS
 def test_a_damaged_chunk_costs_only_what_it_holds(form, magic, tmp_path):
-    rng = np.random.default_rng(5)
-    pairs = [(rng.integers(0, 256, (400, 600, 3), np.uint8), np.zeros((4, 4), np.uint8)) for _ in range(8)]
-    path = write_bag(tmp_path / 'drive', drive(pairs), form)
-    file = path if path.is_file() else path / 'drive.mcap'
-    content = bytearray(file.read_bytes())
+    path, file, content = noise(tmp_path / 'drive', form)
     chunk = content.find(magic, len(content) // 3)
     content[chunk : chunk + 64] = bytes(64)
     file.write_bytes(content)
@@ -63,16 +72,10 @@ def test_a_damaged_chunk_costs_only_what_it_holds(form, magic, tmp_path):
     assert late == [START_NS + 7 * PERIOD_NS]
 
 
-@pytest.mark.parametrize(
-    'form, magic', (('mcap_zstd', b'\x28\xb5\x2f\xfd'), ('ros1_lz4', b'\x04\x22\x4d\x18')), ids=('mcap', 'ros1')
-)
+@IN_CHUNKS
 @pytest.mark.parametrize('index', (True, False))
 def test_a_damaged_first_chunk_costs_only_what_it_holds(index, form, magic, tmp_path):
-    rng = np.random.default_rng(5)
-    pairs = [(rng.integers(0, 256, (400, 600, 3), np.uint8), np.zeros((4, 4), np.uint8)) for _ in range(8)]
-    path = write_bag(tmp_path / 'drive', drive(pairs), form)
-    file = path if path.is_file() else path / 'drive.mcap'
-    content = bytearray(file.read_bytes())
+    path, file, content = noise(tmp_path / 'drive', form)
     chunk = content.find(magic)
     content[chunk : chunk + 64] = bytes(64)
     file.write_bytes(content if index else content[:-1])  # the last byte: rosbags then refuses the file
@@ -82,15 +85,9 @@ def test_a_damaged_first_chunk_costs_only_what_it_holds(index, form, magic, tmp_
     assert 5 <= len(frames) < 8 and frames == list(range(8 - len(frames), 8))
 
 
-@pytest.mark.parametrize(
-    'form, magic', (('mcap_zstd', b'\x28\xb5\x2f\xfd'), ('ros1_lz4', b'\x04\x22\x4d\x18')), ids=('mcap', 'ros1')
-)
+@IN_CHUNKS
 def test_damage_across_the_beginning_of_a_chunk_costs_only_that_chunk(form, magic, tmp_path):
-    rng = np.random.default_rng(5)
-    pairs = [(rng.integers(0, 256, (400, 600, 3), np.uint8), np.zeros((4, 4), np.uint8)) for _ in range(8)]
-    path = write_bag(tmp_path / 'drive', drive(pairs), form)
-    file = path if path.is_file() else path / 'drive.mcap'
-    content = bytearray(file.read_bytes())
+    path, file, content = noise(tmp_path / 'drive', form)
     chunk = content.find(magic, len(content) // 3)
     content[chunk - 2048 : chunk + 2048] = bytes(4096)
     file.write_bytes(content)
