@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from .blocks import PyramidPooling, check_input, crop, pad_to_multiple, set_norm_eps
 from .erfnet import decoder as erf_decoder
+from .prelu import PReLU
 
 NORM_EPS = 1e-3
 CONCATS = ('block_input', 'first_module')
@@ -34,7 +35,7 @@ class NormPReLU(nn.Sequential):
     """Batch norm and PReLU."""
 
     def __init__(self, width: int) -> None:
-        super().__init__(nn.BatchNorm2d(width, eps=NORM_EPS), nn.PReLU(width))
+        super().__init__(nn.BatchNorm2d(width, eps=NORM_EPS), PReLU(width))
 
 
 class ConvNormPReLU(nn.Sequential):

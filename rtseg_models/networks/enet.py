@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import check_input, crop, pad_to_multiple, set_norm_eps
+from .prelu import PReLU
 
 NORM_EPS = 1e-3
 NEAR_TIE = 0.5  # of activations whose spread is about 1
@@ -38,7 +39,7 @@ class InitialBlock(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(3, 13, 3, 2, 1)
         self.pool = nn.MaxPool2d(2, 2)
-        self.after = nn.Sequential(nn.BatchNorm2d(16), nn.PReLU(16))
+        self.after = nn.Sequential(nn.BatchNorm2d(16), PReLU(16))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.after(torch.cat([self.conv(x), self.pool(x)], 1))  # (N, 16, H/2, W/2)
@@ -62,15 +63,15 @@ class Bottleneck(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(width, inner, 1, bias=False),
             nn.BatchNorm2d(inner),
-            nn.ReLU() if relu else nn.PReLU(inner),
+            nn.ReLU() if relu else PReLU(inner),
             *_main_convolution(inner, dilation, asymmetric),
             nn.BatchNorm2d(inner),
-            nn.ReLU() if relu else nn.PReLU(inner),
+            nn.ReLU() if relu else PReLU(inner),
             nn.Conv2d(inner, width, 1, bias=False),
             nn.BatchNorm2d(width),
             nn.Dropout2d(dropout),
         )
-        self.after = nn.ReLU() if relu else nn.PReLU(width)
+        self.after = nn.ReLU() if relu else PReLU(width)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.after(x + self.body(x))  # (N, width, h, w)
@@ -86,15 +87,15 @@ class DownBottleneck(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(cin, inner, 2, 2, bias=False),
             nn.BatchNorm2d(inner),
-            nn.PReLU(inner),
+            PReLU(inner),
             nn.Conv2d(inner, inner, 3, padding=1),
             nn.BatchNorm2d(inner),
-            nn.PReLU(inner),
+            PReLU(inner),
             nn.Conv2d(inner, cout, 1, bias=False),
             nn.BatchNorm2d(cout),
             nn.Dropout2d(dropout),
         )
-        self.after = nn.PReLU(cout)
+        self.after = PReLU(cout)
 
     def forward(self, x: Tensor) -> Tuple[Tensor, Tensor]:
         pooled, mask = max_pool_with_mask(x)
