@@ -51,6 +51,18 @@ def _hard(entropy: Tensor, labelled: Tensor) -> Tensor:
     return given <= bound
 
 
+def _descending(errors: Tensor) -> Tensor:
+    """The places of each row's values (C,P), all at least 0, largest first.
+
+    The bits of such floats are in the floats' order, and PyTorch sorts integers on a CPU by their digits, 7 times as
+    fast (docs/decisions.md).
+    """
+    if errors.device.type != 'cpu':
+        return errors.argsort(1, descending=True)
+    keys = torch.iinfo(torch.int32).max - errors.float().view(torch.int32)
+    return torch.stack([row.argsort() for row in keys])
+
+
 def lovasz_softmax(logits: Tensor, labels: Tensor, ignore_id: int) -> Tensor:
     """The convex surrogate of 1 - IoU, averaged over the classes that are labelled; 0 where none is.
 
@@ -59,13 +71,15 @@ def lovasz_softmax(logits: Tensor, labels: Tensor, ignore_id: int) -> Tensor:
     """
     spacing = -(-labels.numel() // JACCARD_PIXELS)
     ids = labels.flatten()[::spacing]
-    shares = logits.permute(0, 2, 3, 1).flatten(0, 2)[::spacing].softmax(1)
-    belongs = (ids == torch.arange(shares.shape[1], device=ids.device)[:, None]).float()
-    errors, order = torch.where(ids == ignore_id, 0.0, (belongs - shares.T).abs()).sort(1, descending=True)
-    belongs = belongs.gather(1, order)
+    shares = logits.transpose(0, 1).flatten(1)[:, ::spacing].softmax(0)  # (C, pixels)
+    belongs = (ids == torch.arange(len(shares), device=ids.device)[:, None]).float()
+    errors = torch.where(ids == ignore_id, 0.0, (belongs - shares).abs())
+    order = _descending(errors.detach())
+    sorted_belongs = belongs.gather(1, order)
     total = belongs.sum(1, keepdim=True)
-    loss = 1 - (total - belongs.cumsum(1)) / (total + (1 - belongs).cumsum(1))
-    per_class = (errors * loss.diff(dim=1, prepend=torch.zeros_like(total))).sum(1)
+    loss = 1 - (total - sorted_belongs.cumsum(1)) / (total + (1 - sorted_belongs).cumsum(1))
+    slopes = torch.empty_like(loss).scatter_(1, order, loss.diff(dim=1, prepend=torch.zeros_like(total)))
+    per_class = (errors * slopes).sum(1)
     present = total[:, 0] > 0
     return torch.where(present, per_class, 0.0).sum() / present.sum().clamp(min=1)
 

@@ -115,6 +115,23 @@ def test_the_surrogate_of_the_iou_equals_its_definition(case: tuple[torch.Tensor
     assert float((both - entropy).detach()) == pytest.approx(float(found), rel=1e-5)  # not of the auxiliary heads
 
 
+def test_errors_are_sorted_by_their_exact_values() -> None:
+    generator = torch.Generator().manual_seed(0)
+    errors = torch.rand((3, 50_000), generator=generator)
+    errors[0, ::7] = errors[0, 3]  # ties
+    errors[1, ::5], errors[1, 1::5], errors[1, 2::5] = 0.0, 1.0, 1e-40
+    order = losses._descending(errors)
+    assert torch.equal(errors.gather(1, order), errors.sort(1, descending=True).values)
+    assert torch.equal(order.sort(1).values, torch.arange(50_000).expand(3, -1))
+
+
+def test_an_error_that_is_not_finite_does_not_hide(case: tuple[torch.Tensor, ...]) -> None:
+    logits, labels, _ = case
+    logits = logits.detach().clone()
+    logits[0, 1, 0, 0] = float('nan')
+    assert not torch.isfinite(lovasz_softmax(logits, torch.where(labels == 5, 0, labels), 5))
+
+
 def test_passes_and_processes_are_averaged(case: tuple[torch.Tensor, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     logits, labels, weights = case
     labelled = weights[labels[labels != 5]].sum()
