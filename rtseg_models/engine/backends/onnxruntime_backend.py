@@ -19,7 +19,7 @@ from . import Options, choose_precision, device_index
 from .graphs import graph_file
 from .nvidia import gpu_name
 
-_OUT_OF_MEMORY = ('out of memory', 'Failed to allocate memory', 'bad_alloc', 'bad allocation')
+_OUT_OF_MEMORY = ('out of memory', 'Failed to allocate memory', 'bad_alloc', 'bad allocation', 'ALLOC_FAILED')
 _CANNOT_START = ('CUDA failure', 'CUDA error', 'CUDNN failure', 'CUBLAS failure')
 _CONTEXT_LOST = ('CUDA failure', 'CUDA error')  # all that it reports of the CUDA runtime; a context rarely survives one
 

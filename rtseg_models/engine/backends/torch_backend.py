@@ -14,7 +14,7 @@ from ...bundle import Bundle
 from ...card import Size
 from ...errors import DeviceLost, Unavailable
 from . import Options, choose_precision, device_index
-from .torch_cuda import CudaBackend, first_line
+from .torch_cuda import CudaBackend, first_line, short_of_memory
 from .torch_graph import deployed_network
 
 
@@ -30,8 +30,13 @@ class TorchBackend:
         self._deployed = deployed
 
     def infer(self, rgb: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            logits: np.ndarray = self._deployed(torch.from_numpy(rgb)).numpy()
+        try:
+            with torch.inference_mode():
+                logits: np.ndarray = self._deployed(torch.from_numpy(rgb)).numpy()
+        except RuntimeError as error:
+            if short_of_memory(error):
+                raise MemoryError(first_line(error)) from error
+            raise
         return logits
 
     def close(self) -> None:
@@ -57,9 +62,9 @@ def _create_on_gpu(bundle: Bundle, size: Size, options: Options) -> CudaBackend:
     try:
         backend = CudaBackend(deployed, size, options.device, precision)
         backend.infer(np.zeros((1, *size, 3), np.uint8))
-    except torch.cuda.OutOfMemoryError as error:
-        raise MemoryError(first_line(error)) from error
     except (RuntimeError, DeviceLost) as error:
+        if isinstance(error, RuntimeError) and short_of_memory(error):
+            raise MemoryError(first_line(error)) from error
         raise Unavailable(
             f'device cuda:{index}: PyTorch {torch.__version__} ({_built_for()}) does not run on it: '
             f'{first_line(error)}; install a build of PyTorch with kernels for this GPU'

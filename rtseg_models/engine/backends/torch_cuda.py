@@ -19,6 +19,7 @@ from ..postprocess import Grid
 from .torch_upsample import DeviceGrid, label_logits
 
 _DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
+_OUT_OF_MEMORY = ('out of memory', 'ALLOC_FAILED', "can't allocate memory", 'not enough memory')
 _WARM_UP = 3
 _MOST_GRIDS = 32
 _new_stream: Any = torch.cuda.Stream
@@ -97,16 +98,23 @@ class CudaBackend:
         try:
             try:
                 return run()
-            except torch.cuda.OutOfMemoryError:
+            except RuntimeError as error:
+                if not short_of_memory(error):
+                    raise
                 self._captured.clear()
                 torch.cuda.empty_cache()
                 return run()
-        except torch.cuda.OutOfMemoryError as error:
-            raise OutOfDeviceMemory(first_line(error)) from error
         except RuntimeError as error:
+            if short_of_memory(error):
+                raise OutOfDeviceMemory(first_line(error)) from error
             if 'CUDA error' in str(error):
                 raise DeviceLost(f'{self.device} ({self.device_name}): {error}') from error
             raise
+
+
+def short_of_memory(error: RuntimeError) -> bool:
+    """Whether memory was short: OutOfMemoryError is raised by PyTorch's own allocator of GPU memory alone."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY)
 
 
 def first_line(error: Exception) -> str:

@@ -75,13 +75,38 @@ def short_memory():
     return pytest.importorskip('torch').cuda.OutOfMemoryError('CUDA out of memory')
 
 
-def test_pytorch_frees_memory_and_tries_once_more(cuda_backend):
-    assert cuda_backend._guarded(Run(short_memory())) == 'labels'
+SHORT_ELSEWHERE = [
+    'CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported',  # of pinned memory
+    'CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`',
+    "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.",
+]
+
+
+@pytest.mark.parametrize('text', ['', *SHORT_ELSEWHERE])
+def test_pytorch_frees_memory_and_tries_once_more(cuda_backend, text):
+    def short():
+        return RuntimeError(text) if text else short_memory()
+
+    assert cuda_backend._guarded(Run(short())) == 'labels'
     assert cuda_backend._captured == {}
-    run = Run(short_memory(), short_memory(), short_memory())
-    with pytest.raises(OutOfDeviceMemory, match='CUDA out of memory'):
+    run = Run(short(), short(), short())
+    with pytest.raises(OutOfDeviceMemory, match=text.partition('\n')[0].split('(')[0] or 'CUDA out of memory'):
         cuda_backend._guarded(run)
     assert len(run.left) == 1
+
+
+@pytest.mark.parametrize('text', SHORT_ELSEWHERE)
+def test_short_memory_of_pytorch_on_the_cpu_is_a_memory_error(text):
+    backend = pytest.importorskip('rtseg_models.engine.backends.torch_backend')
+
+    def deployed(rgb):
+        raise RuntimeError(text)
+
+    with pytest.raises(MemoryError):
+        backend.TorchBackend(deployed).infer(RGB)
+    with pytest.raises(RuntimeError, match='mat1'):
+        text = 'mat1 and mat2 shapes cannot be multiplied'
+        backend.TorchBackend(deployed).infer(RGB)
 
 
 @pytest.mark.parametrize('before', [0, 1])
