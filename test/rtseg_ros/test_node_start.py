@@ -160,6 +160,12 @@ def test_input_size_without_a_graph_and_without_pytorch_names_the_sizes_present(
     assert 'rtseg export --size 64x96' in node.log
 
 
+def test_auto_takes_pytorch_for_a_size_that_no_graph_can_be_made_of(started, tmp_path):
+    (tmp_path / 'sitecustomize.py').write_text("import sys\nsys.modules['onnx'] = None\n")
+    node = started(parameters={'input_height': 64, 'input_width': 96, 'device': 'cpu'}, PYTHONPATH=str(tmp_path))
+    until(lambda: '64x96 on torch cpu fp32' in node.log, 'PyTorch', 60, lambda: node.log)
+
+
 MOUNTED = 'mount -t tmpfs -o {options} tmpfs {folder} && exec "$@"'
 
 

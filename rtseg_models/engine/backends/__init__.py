@@ -132,14 +132,16 @@ def open_backend(bundle: Bundle, size: Size, name: str, options: Options) -> Bac
         raise Unavailable(f'backend {name!r} needs the package {package!r}, which is not installed')
     reasons: List[str] = []
     if _tries_gpu(name, options.device):
-        for candidate in [n for n in ON_GPU if n not in options.without] if name == 'auto' else [name]:
+        for candidate in _candidates(bundle, size, ON_GPU, options) if name == 'auto' else [name]:
             try:
                 return _create(bundle, size, candidate, _on_gpu(options))
             except Unavailable as error:
                 reasons.append(str(error))
         if options.device != 'auto' or name == 'tensorrt':
             raise Unavailable('; '.join(reasons))
-    found = next((n for n in ON_CPU if installed(n)), '') if name == 'auto' else name
+    found = name
+    if name == 'auto':
+        found = next((n for n in _candidates(bundle, size, ON_CPU, options) if installed(n)), '')
     if not found:
         raise Unavailable(f'no runtime is installed; install one of: {", ".join(ON_CPU)}')
     backend = _create(bundle, size, found, replace(options, device='cpu'))
@@ -150,6 +152,8 @@ def open_backend(bundle: Bundle, size: Size, name: str, options: Options) -> Bac
 def must_build(bundle: Bundle, size: Size, name: str, options: Options) -> bool:
     """Whether ``open_backend`` would first build a TensorRT engine, which takes minutes; no other takes that long."""
     if name not in ('auto', 'tensorrt') or not _tries_gpu(name, options.device) or not installed('tensorrt'):
+        return False
+    if name == 'auto' and 'tensorrt' not in _candidates(bundle, size, ON_GPU, options):
         return False
     module = importlib.import_module(f'{__name__}.tensorrt_backend')
     try:
@@ -185,6 +189,13 @@ def choose_precision(card: Card, asked: str, offered: Sequence[str], where: str)
 def device_index(device: str) -> int:
     """N of ``cuda:N``; 0 of ``cuda``."""
     return int(device.partition(':')[2] or 0)
+
+
+def _candidates(bundle: Bundle, size: Size, runtimes: Sequence[str], options: Options) -> List[str]:
+    """Those of ``runtimes`` that ``auto`` may take: PyTorch alone where ``size`` has no graph and none can be made."""
+    if size not in bundle.sizes() and installed('torch') and importlib.util.find_spec('onnx') is None:
+        return ['torch']
+    return [name for name in runtimes if name not in options.without]
 
 
 def _tries_gpu(name: str, device: str) -> bool:
