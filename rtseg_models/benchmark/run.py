@@ -14,7 +14,7 @@ import numpy as np
 from ..bundle import Bundle, load_bundle
 from ..card import Size
 from ..engine import Pipeline, open_for_command
-from ..engine.backends import LabellingBackend, Options, installed
+from ..engine.backends import Options, installed
 from ..engine.postprocess import dense_labels
 from ..engine.preprocess import stretch
 from ..engine.timing import percentiles
@@ -39,17 +39,15 @@ class Row:
     model: str
     pipeline: Pipeline
     whole: Contender
-    bare: Optional[Contender]
+    bare: Contender
 
     @classmethod
     def of(cls, model: str, pipeline: Pipeline) -> Row:
         """The contenders of a pipeline: the whole of it, and its network alone on an input made ready beforehand.
 
-        A backend that labels where it computes never hands out the logits, so its network is not timed alone.
+        To the network belongs that the logits come to the host, also where the pipeline labels on the device.
         """
         whole = Contender(lambda rgb: pipeline(rgb).stage_ms)
-        if isinstance(pipeline.backend, LabellingBackend):
-            return cls(model, pipeline, whole, None)
         buffer = np.empty((1, *pipeline.input_size, 3), np.uint8)
 
         def bare(image: np.ndarray) -> Dict[str, float]:
@@ -115,7 +113,7 @@ def run_benchmark(
     for model, size in keys if graph_baseline else ():
         label = dense_graph(bundles[model], size, camera, threads)
         graphs[model, size] = label, _plain(label)
-    contenders = [c for row in rows for c in (row.whole, row.bare) if c is not None] + list(eager.values())
+    contenders = [c for row in rows for c in (row.whole, row.bare)] + list(eager.values())
     take_turns([*contenders, *(c for _, c in graphs.values())], pixels, count, advance)
     references = {key: _reference(bundles[key[0]], key[1], pixels) for key in keys}
     results = []
@@ -202,7 +200,7 @@ def _row_result(row: Row, camera: Size, eager: Optional[Contender], agreement: f
         'device': backend.device,
         'size': list(row.pipeline.input_size),
         'camera': list(camera),
-        'network_ms': row.bare.summary() if row.bare else None,
+        'network_ms': row.bare.summary(),
         'pipeline_ms': pipeline_ms,
         'stage_ms': {s: round(percentiles(row.whole.stages_ms[s])['p50'], 3) for s in _STAGES},
         'baseline_ms': eager.summary() if eager else None,

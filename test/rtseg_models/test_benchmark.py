@@ -126,16 +126,21 @@ def test_memory_is_that_of_a_process_of_its_own(result):
     assert 50 < by_backend['onnxruntime'] < by_backend['torch']
 
 
-def test_what_labels_on_the_gpu_has_no_network_to_time():
+def test_the_network_of_what_labels_on_the_gpu_is_timed_alone_too():
     class Labeller:
         name, device, precision, fallback = 'torch', 'cuda', 'fp16', ''
+
+        def infer(self, rgb):
+            taken.append(rgb.shape)
 
         def label(self, rgb, grid):
             raise NotImplementedError
 
-    pipeline = SimpleNamespace(backend=Labeller(), input_size=SIZE)
-    row = Row.of('net', pipeline)
-    assert row.bare is None and row.place == ('net', SIZE, 'cuda') and row.key == ('net', SIZE)
+    taken = []
+    row = Row.of('net', SimpleNamespace(backend=Labeller(), input_size=SIZE))
+    row.bare.run(row.bare.prepare(np.zeros((*CAMERA, 3), np.uint8)))
+    assert taken == [(1, *SIZE, 3)]
+    assert row.place == ('net', SIZE, 'cuda') and row.key == ('net', SIZE)
 
 
 @pytest.mark.parametrize(
