@@ -9,7 +9,7 @@ from typing import Optional, Tuple
 
 import click
 
-from ..bundle import load_bundle
+from ..bundle import load_bundle, shipped_bundles
 from ..card import Card, Size
 from ..datasets import DATASETS, known_as, open_dataset
 from ..errors import ConfigurationError
@@ -45,7 +45,7 @@ def command(
     figures_from: Tuple[str, ...],
     int8: bool,
 ) -> None:
-    """Write CHECKPOINT (or a bundle folder, to give it more sizes) as a bundle.
+    """Write CHECKPOINT (or a bundle, to give it more sizes) as a bundle.
 
     Each graph is checked against eager PyTorch, and all is measured, before the folder appears. --dataset measures
     every input size. --figures-from adds what other runs of the recipe measured and these weights cannot, such as val
@@ -58,7 +58,8 @@ def command(
         check_quantiser()  # measuring takes minutes
     val = open_dataset(dataset, root, 'val') if dataset is not None else None
     calibration = open_dataset(dataset, root, 'train') if dataset is not None and int8 else None
-    given = load_bundle(str(checkpoint)) if checkpoint.is_dir() else None
+    is_bundle = checkpoint.is_dir() or str(checkpoint) in shipped_bundles()
+    given = load_bundle(str(checkpoint)) if is_bundle else None
     if given is not None and int8:
         check_not_quantised(given, given.card.input_size)
     with staged(out) as part:

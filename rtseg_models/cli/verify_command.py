@@ -24,7 +24,9 @@ NOT_HERE = 'not available here'
 @click.argument('model')
 @json_option
 def command(model: str, json_path: Optional[Path]) -> None:
-    """Check hash, tensors and golden sample of MODEL on every backend here; exit status 65 if one disagrees."""
+    """Check hash, tensors and golden sample of MODEL on every backend here; exit status 65 if one disagrees, 69 if
+    there is none.
+    """
     bundle = load_bundle(model)
     rows: List[Dict[str, Any]] = []
     for name, device in combinations():
@@ -54,6 +56,8 @@ def command(model: str, json_path: Optional[Path]) -> None:
     if bad:
         failed = ', '.join(f'{row["backend"]} on {row["device"]}' for row in bad)
         raise BundleError(f'{failed} failed: {bad[0]["result"]}')
+    if all(row['result'].startswith(NOT_HERE) for row in rows):
+        raise Unavailable(f'no runtime could be tried; install one of: {", ".join(ON_CPU)}')
 
 
 def combinations() -> List[Tuple[str, str]]:

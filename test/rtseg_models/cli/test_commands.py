@@ -14,11 +14,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 from rtseg_models.bundle import Bundle, load_bundle
+from rtseg_models.cli import export_command, verify_command
 from rtseg_models.cli.predict_command import video_frames
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.paint import blend
+from rtseg_models.errors import Unavailable
 from rtseg_models.export.figures import rewrite_card
 from rtseg_models.labels import CAMVID
 from rtseg_models.street import Street
@@ -211,6 +214,12 @@ def test_verify_runs_the_golden_sample_everywhere(tiny_bundle: Bundle) -> None:
     assert {rows[b]['result'] for b in ('openvino', 'onnxruntime', 'torch')} == {'agrees'}
 
 
+def test_verify_without_any_runtime_has_not_done_its_job(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify_command, 'installed', lambda name: False)
+    with pytest.raises(Unavailable, match='no runtime could be tried; install one of: openvino, onnxruntime, torch'):
+        CliRunner().invoke(verify_command.command, [str(tiny_bundle.path)], catch_exceptions=False)
+
+
 @pytest.mark.parametrize('command', ['verify', 'build'])
 @pytest.mark.parametrize('facts', [{'output_stride': 4}, {'network_args': {'colour': 'blue'}}])
 def test_a_card_that_contradicts_its_network_is_one_sentence(
@@ -229,6 +238,15 @@ def test_export_adds_sizes_to_a_bundle_folder(tiny_bundle: Bundle, tmp_path: Pat
     done = rtseg('export', tiny_bundle.path, '--out', out, '--size', '64x64')
     assert done.returncode == 0, done.stderr
     assert load_bundle(str(out)).sizes() == [(64, 64), (64, 96), (96, 128)]
+
+
+def test_export_takes_a_shipped_bundle_by_its_name(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('rtseg_models.bundle.ZOO', tiny_bundle.path.parent)
+    arguments = [tiny_bundle.path.name, '--out', str(tmp_path / 'more'), '--size', '64x64']
+    assert CliRunner().invoke(export_command.command, arguments, catch_exceptions=False).exit_code == 0
+    assert load_bundle(str(tmp_path / 'more')).sizes() == [(64, 64), (64, 96), (96, 128)]
 
 
 @pytest.mark.parametrize(
