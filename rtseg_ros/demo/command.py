@@ -113,7 +113,8 @@ def run_demo(
         task = progress.add_task('writing', total=count_masks(out / 'recording'))
         summary = write_results(recording, bundle, run, out, lambda n: progress.update(task, completed=n))
         if pictures is not None:
-            summary.faults += _missing(source, total, len(recording.passages))
+            summary.faults += [f'{source}: {fault}' for fault in pictures.faults]
+            summary.faults += missing(source, pictures, len(recording.passages))
         write_html(summary, out / 'report.html')
         write_json(summary, out / 'report.json')
     for leftover in (out / 'recording', out / 'street', out / 'logs' / 'ros'):
@@ -193,9 +194,13 @@ def _played(camera: Child, folder: Path, progress: Any) -> Any:
     return done
 
 
-def _missing(source: str, stated: Optional[int], played: int) -> List[str]:
-    """What to say of a source of more frames than came, told apart by their stamps; videos may state a few too many."""
-    if stated is None or played >= stated - max(2, stated // 100):
+def missing(source: str, pictures: Source, played: int) -> List[str]:
+    """What to say of a source of more frames than came, told apart by their stamps.
+
+    One in a hundred may be lost on the way, and videos may state two too many.
+    """
+    stated = pictures.count
+    if stated is None or played >= stated - max(2 if pictures.kind == 'video' else 0, stated // 100):
         return []
     return [f'{source}: {played} of {stated} frames came through; is it cut short, or are stamps repeated?']
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Protocol
+from typing import Any, Iterator, List, Optional, Protocol, Sequence
 
 import cv2
 import numpy as np
@@ -37,10 +37,14 @@ class SourceFrame:
 
 
 class Source(Protocol):
-    """Where frames come from. ``count`` is None where it is not known before the end."""
+    """Where frames come from.
+
+    ``count`` is None where it is not known before the end. ``faults`` are damages, ``notes`` other remarks.
+    """
 
     kind: str
     count: Optional[int]
+    faults: Sequence[str]
     rate_hz: float
     has_labels: bool
     compressed: bool
@@ -75,6 +79,7 @@ class ImageFolder:
     """The images of a folder X in name order; X's sibling ``Xannot`` holds labels of the same names."""
 
     kind = 'folder'
+    faults: Sequence[str] = ()
     rate_hz = DEFAULT_RATE_HZ
     compressed = False
 
@@ -100,6 +105,7 @@ class VideoFile:
     """The frames of a video file."""
 
     kind = 'video'
+    faults: Sequence[str] = ()
     has_labels = False
     compressed = False
 
@@ -144,7 +150,8 @@ class BagImages:
                 raise BundleError(f'{path}: no image topic; its topics: {", ".join(sorted(bag.topics)) or "none"}')
             self._topic = topics[0]
             head = list(itertools.islice(self._readable(bag), 50))
-            self.notes = [*bag.notes, *bag.faults]
+            self.notes = list(bag.notes)
+            self.faults: Sequence[str] = list(bag.faults)
             count = bag.count([self._topic])
         if not head:
             raise BundleError(f'{path}: topic {self._topic} holds no image message that can be read')

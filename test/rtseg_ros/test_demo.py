@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ pytest.importorskip('imageio_ffmpeg')
 from click.testing import CliRunner
 from mounts import mounted
 from node_process import environment, until
+from recordings import drive, write_bag
 
 from rtseg_models.engine import Pipeline
 from rtseg_models.metrics import ConfusionMatrix
@@ -151,6 +153,34 @@ def test_a_video_that_is_cut_short_is_told(tiny_bundle, tmp_path, home):
     assert 'of 30 frames came through' in done.stderr
     report = json.loads((out / 'report.json').read_text())
     assert report['frames'] >= 5 and 'of 30 frames' in report['faults'][0]
+
+
+def test_a_damaged_bag_is_told(tiny_bundle, tmp_path, home):
+    rng = np.random.default_rng(5)
+    pairs = [(rng.integers(0, 256, (96, 128, 3), np.uint8), np.zeros((4, 4), np.uint8)) for _ in range(12)]
+    path, out = write_bag(tmp_path / 'drive', drive(pairs), 'mcap'), tmp_path / 'out'
+    (file,) = path.glob('*.mcap')
+    file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
+    done = run('--source', path, '--model', tiny_bundle.path, '--out', out, '--rate', 4, home=home, code=1)
+    assert str(file) in done.stderr
+    report = json.loads((out / 'report.json').read_text())
+    assert report['frames'] >= 5 and str(file) in report['faults'][0]
+
+
+@pytest.mark.parametrize(
+    ('kind', 'stated', 'played', 'told'),
+    [
+        ('video', 30, 28, False),
+        ('video', 30, 27, True),
+        ('bag', 3, 2, True),
+        ('folder', 99, 98, True),
+        ('bag', 300, 297, False),
+        ('bag', 300, 296, True),
+        ('video', None, 1, False),
+    ],
+)
+def test_what_may_be_missing_at_the_end(kind, stated, played, told):
+    assert bool(demo.missing('drive', SimpleNamespace(kind=kind, count=stated), played)) is told
 
 
 def test_an_interrupt_leaves_neither_files_nor_processes(tiny_bundle, tmp_path, home):
