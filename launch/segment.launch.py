@@ -87,6 +87,8 @@ def start(context: LaunchContext) -> List[Any]:
 
     if value('rviz') == 'true':  # looked for first: launch would fail after the node's start and leave it behind
         FindPackagePrefix('rviz2').perform(context)
+    if not Path(value('params_file')).is_file():  # launch_ros would leave it out, and the node start with defaults
+        raise ValueError(f"argument 'params_file' is {value('params_file')!r}: no such file")
     rate = value('bag_rate')
     clock = clock_hz(rate)  # as early, also for replay.launch.py
     actions: List[Any] = [

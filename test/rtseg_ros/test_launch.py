@@ -139,7 +139,9 @@ def test_arguments_override_the_parameter_file_only_when_given():
 
 
 @pytest.mark.usefixtures('stand_ins')
-def test_every_argument_of_the_node_reaches_it():
+def test_every_argument_of_the_node_reaches_it(tmp_path):
+    mine = tmp_path / 'mine.yaml'
+    mine.write_text('/**: {ros__parameters: {}}')
     given = {
         'model': 'dabnet-camvid',
         'device': 'cuda',
@@ -149,9 +151,9 @@ def test_every_argument_of_the_node_reaches_it():
         'image_reliability': 'reliable',
         'output_size': 'network',
     }
-    place = {'params_file': '/mine.yaml', 'namespace': 'car', 'node_name': 'seg', 'log_level': 'debug'}
+    place = {'params_file': str(mine), 'namespace': 'car', 'node_name': 'seg', 'log_level': 'debug'}
     node = node_of(started(**given, **place, camera_info='/front/info'))
-    assert node['parameters'] == ['/mine.yaml', given]
+    assert node['parameters'] == [str(mine), given]
     assert (node['namespace'], node['name']) == ('car', 'seg')
     assert node['arguments'] == ['--ros-args', '--log-level', 'debug']
     assert node['remappings'] == [('camera_info', '/front/info')]
@@ -260,6 +262,14 @@ def test_a_topic_below_each_camera_has_no_slash_before_it(name):
     assert node_of(started(**{name: '/front/topic'}))
     with pytest.raises(ValueError, match=rf"'{name}' is '/front/topic'; with cameras, expected a name below"):
         started(**{name: '/front/topic'}, cameras='left,right')
+
+
+@pytest.mark.usefixtures('stand_ins')
+@pytest.mark.parametrize('path', ['/nowhere/segmnet.yaml', ''])
+def test_a_parameter_file_that_is_not_there_is_refused(path):
+    """launch_ros would leave it out, and the node would start with its defaults."""
+    with pytest.raises(ValueError, match=rf"argument 'params_file' is '{path}': no such file"):
+        started(params_file=path)
 
 
 @pytest.mark.usefixtures('stand_ins')
