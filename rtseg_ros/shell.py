@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from contextlib import suppress
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
@@ -19,7 +18,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from rtseg_models.errors import RtsegError, UsageError
 
-from .startup import answer_signals
+from .startup import StopRequest, answer_signals
 from .transport import make_room_for_images
 
 Declaration = Tuple[Any, str, Optional[Tuple[float, float]]]
@@ -30,9 +29,9 @@ LAST_DOMAIN = 232
 """Of DDS: the ports of higher domains do not exist."""
 
 
-def run(name: str, arguments: Optional[List[str]], serve: Callable[[threading.Event], None]) -> int:
-    """Initialise rclpy, ``serve`` until it returns, and give the exit code; SIGINT and SIGTERM set the event."""
-    stop = threading.Event()
+def run(name: str, arguments: Optional[List[str]], serve: Callable[[StopRequest], None]) -> int:
+    """Initialise rclpy, ``serve`` until it returns, and give the exit code; SIGINT and SIGTERM set what it is given."""
+    stop = StopRequest()
     answer_signals(lambda _: stop.set())
     make_room_for_images(os.environ)
     try:

@@ -10,15 +10,41 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import time
 from types import FrameType
 from typing import Any, Callable, Optional
 
+POLL_S = 0.05
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended, as shells have it: 128 + SIGINT."""
 
 
+class StopRequest:
+    """What a signal handler may set: unlike ``threading.Event`` it takes no lock, which the very thread that the signal
+    interrupts may hold.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def set(self) -> None:
+        """Ask; harmless when asked already."""
+        self._asked = True
+
+    def is_set(self) -> bool:
+        """Whether somebody asked."""
+        return self._asked
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until somebody asks, for so many seconds at most; whether somebody did."""
+        end_s = time.monotonic() + timeout_s
+        while not self._asked and time.monotonic() < end_s:
+            time.sleep(min(POLL_S, timeout_s))
+        return self._asked
+
+
 def answer_signals(answer: Callable[[int], object]) -> None:
-    """Have ``answer`` called with the number of each SIGINT and SIGTERM."""
+    """Have ``answer`` called with the number of each SIGINT and SIGTERM, between any two steps of the main thread."""
 
     def handler(number: int, frame: Optional[FrameType]) -> None:
         answer(number)

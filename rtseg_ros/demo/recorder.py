@@ -22,6 +22,7 @@ from rtseg_models.errors import RtsegError
 from ..compressed_codec import decode_compressed
 from ..image_codec import BadFrame, decode_image
 from ..shell import Declaration, declare, run
+from ..startup import StopRequest
 from .recording import Recording
 
 QUEUE_FRAMES = 30
@@ -57,7 +58,7 @@ class Recorder(Node):
         ):
             self._follow_figure(f'{NODE}/debug/{topic}', values)
 
-    def serve(self, stop: threading.Event) -> None:
+    def serve(self, stop: StopRequest) -> None:
         """Record until ``stop``; RtsegError where the disk takes no more.
 
         The camera waits for our image subscription, which comes once masks can arrive.
@@ -132,7 +133,7 @@ def _stamp_ns(message: Any) -> int:
     return int(message.header.stamp.sec) * 10**9 + int(message.header.stamp.nanosec)
 
 
-def _serve(stop: threading.Event) -> None:
+def _serve(stop: StopRequest) -> None:
     node = Recorder()
     try:
         node.serve(stop)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from sensor_msgs.msg import Image
 from ..image_codec import encode_image
 from ..node.subscription import keep_last
 from ..shell import run
+from ..startup import StopRequest
 
 
 class Echo(Node):
@@ -33,7 +33,7 @@ class Echo(Node):
         self._masks.publish(encode_image(empty, 'mono8', message.header, Image))
 
 
-def _serve(stop: threading.Event) -> None:
+def _serve(stop: StopRequest) -> None:
     node = Echo()
     while not stop.is_set():
         rclpy.spin_once(node, timeout_sec=0.2)

@@ -8,7 +8,6 @@ Pictures of a folder or video are stamped with the time now. Those of a bag keep
 from __future__ import annotations
 
 import sys
-import threading
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
@@ -20,6 +19,7 @@ from std_msgs.msg import Header
 
 from ..image_codec import as_bytes, encode_image
 from ..shell import Declaration, declare, run
+from ..startup import StopRequest
 from .frames import Source, SourceFrame, open_source
 from .player import Frame, Player
 
@@ -41,7 +41,7 @@ class ImageSource(Node):
         self._value = declare(self, PARAMETERS)
         self._source: Source = open_source(Path(self._value['source']), self._value['frames'])
 
-    def play(self, stop: threading.Event) -> None:
+    def play(self, stop: StopRequest) -> None:
         """Publish until the frames end or ``stop`` is set."""
         source = self._source
         image_topic = 'image/compressed' if source.compressed else 'image'
@@ -87,7 +87,7 @@ def recorded_message(frame: SourceFrame, compressed: bool) -> Any:
     return message
 
 
-def _serve(stop: threading.Event) -> None:
+def _serve(stop: StopRequest) -> None:
     node = ImageSource()
     try:
         node.play(stop)

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any, Dict, Iterator, Mapping
 
 import rclpy
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+from ..startup import StopRequest
 
 QUEUE_FRAMES = 5
 """Depth of the publishers: a reliable subscriber that stumbles for a moment still gets every frame."""
@@ -53,7 +54,7 @@ class Player:
         self._wait_for = wait_for_subscribers
         self._finished = False
 
-    def play(self, stop: threading.Event) -> None:
+    def play(self, stop: StopRequest) -> None:
         """Publish until the frames have ended and reliable subscribers have them all, or until ``stop`` is set."""
         while self._image.get_subscription_count() < self._wait_for and not stop.is_set():
             rclpy.spin_once(self._node, timeout_sec=0.05)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import threading
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
@@ -23,6 +22,7 @@ from rtseg_models.errors import UsageError
 
 from ..image_codec import encode_image
 from ..shell import Declaration, declare, run
+from ..startup import StopRequest
 from .player import Frame, Player
 from .rendered_street import DEFAULT_SEED, Interrupted, RenderedStreet, StreetSpec, render_ahead
 
@@ -54,7 +54,7 @@ class SyntheticCamera(Node):
             found = self._value['reliability']
             raise UsageError(f"Parameter 'reliability' cannot be {found!r}; expected {' or '.join(RELIABILITIES)}")
 
-    def play(self, stop: threading.Event) -> None:
+    def play(self, stop: StopRequest) -> None:
         """Render, then publish until the frames end or ``stop`` is set."""
         with ExitStack() as stack:
             street = self._render(stop, stack)
@@ -75,7 +75,7 @@ class SyntheticCamera(Node):
             self.get_logger().info(f'playing {len(street)} frames of {size} at {value["rate_hz"]:g} Hz')
             player.play(stop)
 
-    def _render(self, stop: threading.Event, stack: ExitStack) -> RenderedStreet:
+    def _render(self, stop: StopRequest, stack: ExitStack) -> RenderedStreet:
         """The frames, from the cache or, where that cannot be written, from a folder that ``stack`` removes."""
         value = self._value
         spec = StreetSpec(
@@ -134,7 +134,7 @@ def depth_message(depth_m: np.ndarray, header: Header) -> Image:
     return message
 
 
-def _serve(stop: threading.Event) -> None:
+def _serve(stop: StopRequest) -> None:
     node = SyntheticCamera()
     try:
         node.play(stop)

@@ -17,6 +17,7 @@ from node_process import environment, until
 from recordings import drive, frames, write_bag
 
 from rtseg_models.bundle import shipped_bundles
+from rtseg_ros.startup import StopRequest
 
 INT, TERM = signal.SIGINT, signal.SIGTERM
 TOPIC = '/camera/image_raw'
@@ -86,3 +87,30 @@ def test_a_replay_without_rosbags_says_so_in_a_sentence():
     done = subprocess.run([sys.executable, '-c', code, '--help'], capture_output=True, text=True)
     assert done.returncode == 69
     assert done.stderr.startswith("replay_bag: needs the package 'rosbags'") and done.stderr.count('\n') == 1
+
+
+def test_a_stop_request_takes_a_signal_within_any_step_of_its_wait():
+    """Where ``threading.Event`` would wait for a lock that its own thread holds."""
+    stop, asked = StopRequest(), []
+
+    def trace(frame, event, arg):
+        if frame.f_code is StopRequest.wait.__code__:
+            asked.append(frame.f_lineno)
+            signal.raise_signal(TERM)
+        return trace
+
+    before, tracer = signal.getsignal(TERM), sys.gettrace()
+    signal.signal(TERM, lambda number, frame: stop.set())
+    sys.settrace(trace)
+    try:
+        assert stop.wait(10.0)
+    finally:
+        sys.settrace(tracer)
+        signal.signal(TERM, before)
+    assert len(asked) > 2
+
+
+def test_a_stop_request_that_nobody_makes_ends_in_time():
+    began_s = time.monotonic()
+    assert not StopRequest().wait(0.01)
+    assert time.monotonic() - began_s >= 0.01
