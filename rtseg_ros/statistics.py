@@ -23,6 +23,8 @@ DROP_REASONS = (
     'decode',
     'disabled',
 )
+NO_FAULTS = ('busy', 'disabled')
+"""Reasons of drops that are nobody's mistake, or told elsewhere."""
 WINDOW_FRAMES = 300
 """Most frames that latencies are taken over: ten seconds at 30 Hz."""
 WINDOW_S = 10.0
@@ -33,9 +35,10 @@ WINDOW_S = 10.0
 class Snapshot:
     """The statistics at one moment. received == published + sum(dropped) + failed + in_flight, always.
 
-    Counts run from the start. Rates and ``lately_dropped``, counts by reason, are over the last ``rates_over_s``
-    seconds, ten at most. Latencies {stage: {p50, p95, p99, max}}, in milliseconds, are over what was published in the
-    last ten seconds, 300 frames at most. All these begin anew after ``restart_window``.
+    Counts run from the start. ``faults`` are what was dropped for a reason of its own since the last mask, by reason,
+    the first ``faulty_s`` seconds ago; none where the last was before anybody listened. Rates are over the last
+    ``rates_over_s`` seconds, ten at most. Latencies {stage: {p50, p95, p99, max}}, in milliseconds, are over what was
+    published in the last ten seconds, 300 frames at most. Rates and latencies begin anew after ``restart_window``.
     """
 
     received: int
@@ -47,7 +50,8 @@ class Snapshot:
     rates_over_s: float
     received_hz: float
     published_hz: float
-    lately_dropped: Dict[str, int]
+    faults: Dict[str, int]
+    faulty_s: float
     latency_ms: Dict[str, Dict[str, float]]
 
 
@@ -59,6 +63,8 @@ class Statistics:
         self._lock = threading.Lock()
         self._received = self._published = self._failed = self._consecutive_failures = 0
         self._dropped = dict.fromkeys(DROP_REASONS, 0)
+        self._faults: Dict[str, int] = {}
+        self._faulty_since_s = self._last_fault_s = 0.0
         self._start_window()
 
     def received(self) -> None:
@@ -71,8 +77,11 @@ class Statistics:
         """Frames got no output for one of DROP_REASONS; KeyError for any other."""
         with self._lock:
             self._dropped[reason] = self._dropped[reason] + count
-            for _ in range(count):
-                self._dropped_at.setdefault(reason, _Events()).add(self._clock_s())
+            if reason not in NO_FAULTS:
+                now_s = self._clock_s()
+                self._faulty_since_s = self._faulty_since_s if self._faults else now_s
+                self._last_fault_s = now_s
+                self._faults[reason] = self._faults.get(reason, 0) + count
 
     def failed(self) -> None:
         """A frame was lost to an error of ours."""
@@ -85,6 +94,7 @@ class Statistics:
         with self._lock:
             self._published += 1
             self._consecutive_failures = 0
+            self._faults = {}
             now_s = self._clock_s()
             self._published_at.add(now_s)
             for stage, value_ms in stage_ms.items():
@@ -112,7 +122,8 @@ class Statistics:
                 rates_over_s=over_s,
                 received_hz=self._received_at.count(began_s) / over_s,
                 published_hz=self._published_at.count(began_s) / over_s,
-                lately_dropped={reason: events.count(began_s) for reason, events in self._dropped_at.items()},
+                faults=dict(self._faults) if since_s is None or self._last_fault_s >= since_s else {},
+                faulty_s=now_s - self._faulty_since_s,
                 latency_ms=self._latency_ms(now_s),
             )
 
@@ -120,7 +131,6 @@ class Statistics:
         self._start_s = self._clock_s()
         self._received_at = _Events()
         self._published_at = _Events()
-        self._dropped_at: Dict[str, _Events] = {}
         self._latencies: Dict[str, Deque[Tuple[float, float]]] = {}
 
     def _latency_ms(self, now_s: float) -> Dict[str, Dict[str, float]]:

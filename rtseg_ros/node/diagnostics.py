@@ -27,9 +27,7 @@ HANGING_S = 2.0
 JUDGED_S = 5.0
 """How long frames must have been asked for before their rate is judged: publishers take a while to be found."""
 FEW_DROPS = 3
-"""Frames dropped for one reason, while none gave a mask, that are worth an ERROR."""
-NO_FAULTS = ('busy', 'disabled')
-"""Reasons of drops that are nobody's mistake, or told elsewhere."""
+"""Frames dropped for one reason since the last mask, over ``JUDGED_S``, that are worth an ERROR."""
 FEW_CLOUDS = 3
 """Frames in a row without a cloud that are worth a WARN."""
 CLOCK_MISSING = 'use_sim_time is true and nothing arrives on /clock; the age check is off until it does'
@@ -86,7 +84,9 @@ def input_status(facts: NodeFacts, camera: Camera, prefix: str) -> DiagnosticSta
     findings: List[Finding] = []
     if facts.clock_missing:
         findings.append((WARN, CLOCK_MISSING))
-    if source.subscribed:
+    if camera.follow_error:
+        findings.append((ERROR, f'cannot subscribe: {camera.follow_error}'))
+    elif source.subscribed:
         image = f'{camera.name}/image' if camera.name else 'image'
         findings += _silence(facts, source, f'remap the input with -r {image}:=TOPIC', ' or image_transport')
     elif facts.state == 'active':
@@ -114,8 +114,10 @@ def _silence(facts: NodeFacts, source: SuitedSubscription, remap: str, or_change
         )
     elif not source.publishers():
         cause = f'nobody publishes there; {remap}'
-    elif source.received:
+    elif source.hears:
         cause = 'its publisher is there and fell silent'
+        if source.kind is Image:  # as where a camera begins anew at a larger size
+            cause += f', or its images have grown. {_why_lost(source)}'
     else:
         cause = f'{len(source.publishers())} publisher(s) matched but nothing arrives. {_why_lost(source)}'
     what = 'frame' if source.kind in (Image, CompressedImage) else 'message'
@@ -184,11 +186,9 @@ def processing_status(facts: NodeFacts, camera: Camera, prefix: str) -> Diagnost
     judged = camera.input.subscribed and snapshot.rates_over_s >= JUDGED_S
     if judged and snapshot.published_hz < settings.min_rate_hz:
         findings.append((WARN, f'{snapshot.published_hz:.1f} masks a second; min_rate_hz is {settings.min_rate_hz:g}'))
-    if judged and not snapshot.published_hz:
-        faults = {reason: count for reason, count in snapshot.lately_dropped.items() if reason not in NO_FAULTS}
-        reason, count = max(faults.items(), key=lambda item: item[1], default=('', 0))
-        if count >= FEW_DROPS:
-            findings.append((ERROR, f'no mask: {count} frames were dropped ({reason}); the log tells why'))
+    reason, count = max(snapshot.faults.items(), key=lambda item: item[1], default=('', 0))
+    if camera.input.subscribed and snapshot.faulty_s >= JUDGED_S and count >= FEW_DROPS:
+        findings.append((ERROR, f'no mask: {count} frames were dropped ({reason}); the log tells why'))
     if not facts.enabled:
         findings.append((WARN, 'disabled by ~/enable: every frame is dropped'))
     return _status(facts, f'{prefix}processing', findings, values)

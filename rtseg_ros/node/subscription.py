@@ -78,7 +78,8 @@ class SuitedSubscription:
             self._destroy()
         if self._subscription is None:
             self.reliability, self.durability = suitable
-            self.subscribed_s = time.monotonic()
+            if self.subscribed_s is None:  # to be made anew does not end a silence
+                self.subscribed_s = time.monotonic()
             self._subscription = self._node.create_subscription(
                 self.kind, self._name, self._receive, keep_last(self._depth, *suitable)
             )
@@ -91,9 +92,13 @@ class SuitedSubscription:
         self._destroy()
         self.subscribed_s = None
 
+    def renew(self) -> None:
+        """Have the next ``follow`` subscribe anew."""
+        self._destroy()
+
     @property
     def hears(self) -> bool:
-        """Whether a message has come through the present subscription."""
+        """Whether a message has come since the topic is subscribed."""
         last_s, since_s = self.last_received_s, self.subscribed_s
         return last_s is not None and since_s is not None and since_s < last_s
 

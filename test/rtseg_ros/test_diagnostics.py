@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip('rclpy')
 from diagnostic_msgs.msg import DiagnosticStatus
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
-from rtseg_ros.node.diagnostics import cloud_status, device_status, processing_status
+from rtseg_ros.node.diagnostics import cloud_status, device_status, input_status, processing_status
 from rtseg_ros.parameters import Settings
 from rtseg_ros.statistics import Statistics
 
@@ -105,8 +105,28 @@ def test_frames_that_are_all_dropped_are_an_error_with_the_reason(reason, masks,
         statistics.published({'total': 10.0})
     status = processing_status(facts(busy_s=0.0), camera_of(statistics, 100.0), '')
     assert status.level == level and ((f'60 frames were dropped ({reason})') in status.message) == (level != b'\0')
+    statistics.restart_window()  # as often as a clip of a few seconds begins again
     clock.now_s += 10
+    assert processing_status(facts(busy_s=0.0), camera_of(statistics, 100.0), '').level == level
+    statistics.published({'total': 10.0})
     assert processing_status(facts(busy_s=0.0), camera_of(statistics, 100.0), '').level == DiagnosticStatus.OK
+
+
+def test_drops_at_the_start_are_no_error_yet():
+    clock = Clock(100.0)
+    statistics = Statistics(clock)
+    statistics.dropped('stale', 30)
+    clock.now_s += 4
+    assert processing_status(facts(busy_s=0.0), camera_of(statistics, 100.0), '').level == DiagnosticStatus.OK
+
+
+def test_a_topic_that_cannot_be_subscribed_is_an_error():
+    source = SimpleNamespace(topic='/image', qos='', incompatible_events=0, subscribed_s=None, publishers=list)
+    source.received, source.subscribed = 0, False
+    camera = SimpleNamespace(name='', input=source, statistics=Statistics(), last_frame='', last_age_s=None)
+    camera.follow_error = 'RCLError: two types'
+    status = input_status(facts(clock_missing=False, state='active'), camera, '')
+    assert (status.level, status.message) == (DiagnosticStatus.ERROR, 'cannot subscribe: RCLError: two types')
 
 
 def camera_of(statistics, subscribed_s=None):
@@ -158,3 +178,34 @@ def test_an_idle_node_tells_no_latency_of_the_past():
     assert processing_status(known, camera_of(statistics), '').level == DiagnosticStatus.ERROR
     clock.now_s += 10
     assert processing_status(known, camera_of(statistics), '').level == DiagnosticStatus.OK
+
+
+@pytest.mark.parametrize(
+    ('kind', 'hears', 'told', 'untold'),
+    [
+        (Image, True, 'fell silent, or its images have grown. Large images get lost', 'matched'),
+        (Image, False, '1 publisher(s) matched but nothing arrives. Large images get lost', 'silent'),
+        (CompressedImage, True, 'fell silent', 'Large'),
+    ],
+)
+def test_an_input_that_was_heard_once_is_judged_by_its_present_subscription(kind, hears, told, untold):
+    """As where a camera begins anew at a size that the transport loses."""
+    source = SimpleNamespace(
+        topic='/image',
+        qos='',
+        kind=kind,
+        incompatible_events=0,
+        received=9,
+        hears=hears,
+        subscribed=True,
+        subscribed_s=1.0,
+        silent_s=lambda: 60.0,
+        publishers=lambda: ['camera'],
+        incompatible=list,
+        wrong_types=list,
+    )
+    camera = SimpleNamespace(name='', input=source, statistics=Statistics(), last_frame='', last_age_s=None)
+    camera.follow_error = ''
+    status = input_status(facts(clock_missing=False, state='active'), camera, '')
+    assert status.level == DiagnosticStatus.ERROR
+    assert told in status.message and untold not in status.message

@@ -155,16 +155,22 @@ def test_rates_of_the_first_second_are_not_blown_up():
     assert statistics.snapshot().received_hz == 1
 
 
-def test_drops_of_the_last_ten_seconds_are_counted_by_reason():
+def test_faults_are_counted_by_reason_from_mask_to_mask():
     clock = Clock()
     statistics = Statistics(clock)
     clock.now_s += 1
-    statistics.dropped('stale', 3)
+    statistics.dropped('stale', 2)
     clock.now_s += 9
     statistics.dropped('busy')
-    assert statistics.snapshot().lately_dropped == {'stale': 3, 'busy': 1}
+    statistics.restart_window()  # time jumped, and that ends no fault
+    statistics.dropped('stale')
     clock.now_s += 2
-    assert statistics.snapshot().lately_dropped == {'stale': 0, 'busy': 1}
-    statistics.restart_window()
-    assert statistics.snapshot().lately_dropped == {}
+    assert (statistics.snapshot().faults, statistics.snapshot().faulty_s) == ({'stale': 3}, 11)
+    assert statistics.snapshot(clock.now_s - 1).faults == {}  # nobody listened then
+    statistics.published({})
+    assert statistics.snapshot().faults == {}
+    clock.now_s += 1
+    statistics.dropped('decode')
+    clock.now_s += 1
+    assert (statistics.snapshot().faults, statistics.snapshot().faulty_s) == ({'decode': 1}, 1)
     assert statistics.snapshot().dropped['stale'] == 3
