@@ -24,7 +24,7 @@ from .node.live_settings import LiveSettings
 from .node.loader import Loader
 from .node.model import open_model
 from .node.services import Services
-from .node.serving import PATIENCE_S, Serving
+from .node.serving import Serving
 from .node.subscription import keep_last
 from .parameters import Settings
 
@@ -100,7 +100,7 @@ class SegmentationNode(LifecycleNode):
             lambda stopping: open_model(settings, logger.info, logger.warning, stopping), self._diagnose
         )
         self.serving = Serving(self, model, lambda: self.settings, self.guard, self.give_up, self._loader)
-        self.serving.enabled = self.enabled
+        self.serving.enable(self.enabled)
         logger.info(f'serving {model.describe()}')
 
     @_transition
@@ -128,11 +128,11 @@ class SegmentationNode(LifecycleNode):
         super().destroy_node()
         self._state_machine.destroy_when_not_in_use()  # rclpy leaves it, and it holds the participant
 
-    def release(self, patience_s: float = PATIENCE_S) -> None:
+    def release(self) -> None:
         """Let go of everything that configure made; harmless when there is nothing."""
         serving, self.serving = self.serving, None
         if serving is not None:
-            serving.close(patience_s)
+            serving.close(self.stopping)
 
     def configured(self) -> Serving:
         """What configure made; ConfigurationError where there is nothing."""

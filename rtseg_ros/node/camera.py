@@ -79,19 +79,28 @@ class Camera:
         self.last_frame = ''
         self._told_s: Deque[float] = deque(maxlen=MOST_CHANGES)
         self.last_age_s: Optional[float] = None
+        self.follow_error = ''
         self._node = node
         self._guard = guard
         self._receive = receive
         self._gate = FrameGate()
         self._compressed = settings.image_transport == 'compressed'
 
-    def follow(self, active: bool, lazy: bool, spinning: bool = False) -> None:
-        """Have the inputs subscribed while they are needed, and anew where the executor spins on one, as it may."""
-        if spinning:
-            self._leave_stuck()
-        if self.cloud is not None:
-            self.cloud.follow(active)
-        self.input.follow(active and (not lazy or self._wanted()))
+    def follow(self, active: bool, settings: Settings, spinning: bool = False) -> None:
+        """Have the inputs subscribed while they are needed, and anew where the executor spins on one, as it may.
+
+        What rclpy raises over it is in ``follow_error`` until it goes well, and does not keep others from their frames.
+        """
+        try:
+            if spinning:
+                self._leave_stuck()
+            self.input.follow(active and (not settings.lazy or self._wanted(settings)))
+            if self.cloud is not None:
+                self.cloud.follow(active)
+            self.follow_error = ''
+        except Exception as error:  # as where a topic has two types within the node
+            self.follow_error = f'{type(error).__name__}: {error}'
+            self._guard.report(error, f'subscriptions of {self.input.topic}')
         if not active:
             self.input.calibration.forget()
 
@@ -138,16 +147,22 @@ class Camera:
                 'publish': (now_s - began_s) * 1e3,
                 'total': (now_s - received_s) * 1e3,
             }
-            self._finish(stages_ms, message, settings)
+            self._finish(stages_ms, message)
+            session = frame.arrival.session
+            with session.lock:
+                if settings.publish_debug and session.open:
+                    self.outputs.publish_debug(stages_ms['total'] - stages_ms['wait'], stages_ms['total'])
         except Exception as error:  # as above
             self.lose(error)
             return False
         return True
 
     def lose(self, error: Exception) -> None:
-        """Count a frame that an error of ours has cost; what the round does not pass on is reported."""
+        """Count a frame that an error of ours has cost; what the round does not pass on is told."""
         self.statistics.failed()
-        if not isinstance(error, (NonFiniteLogits, DeviceLost)):
+        if isinstance(error, MemoryError):  # foreseen, and worth a word each time
+            self._guard.warn(f'{self.name}:memory', f'{self.input.topic}: lost a frame, as memory is short. {error}')
+        elif not isinstance(error, (NonFiniteLogits, DeviceLost)):
             self._guard.report(error, f'frame of {self.input.topic}')
 
     def _leave_stuck(self) -> None:
@@ -160,10 +175,10 @@ class Camera:
             if source.stuck():
                 told = f'{source.topic}: ready without a message for {SILENCE_S:g} s; subscribing anew'
                 self._guard.warn(f'{source.topic}:spinning', told)
-                source.close()
+                source.renew()
 
-    def _wanted(self) -> bool:
-        return bool(self.outputs.wanted()) or (self.cloud is not None and self.cloud.wanted())
+    def _wanted(self, settings: Settings) -> bool:
+        return bool(self.outputs.wanted(settings.publish_debug)) or (self.cloud is not None and self.cloud.wanted())
 
     def _arrived(self, message: Any) -> None:
         self.statistics.received()
@@ -221,13 +236,11 @@ class Camera:
             )
         return None if wrong else info
 
-    def _finish(self, stages_ms: Dict[str, float], message: Any, settings: Settings) -> None:
+    def _finish(self, stages_ms: Dict[str, float], message: Any) -> None:
         age_s = self._age_s(message)
         if age_s is not None:
             stages_ms['age'] = age_s * 1e3
         self.statistics.published(stages_ms)
-        if settings.publish_debug:
-            self.outputs.publish_debug(stages_ms['total'] - stages_ms['wait'], stages_ms['total'])
 
     def _now_ns(self) -> int:
         return int(self._node.get_clock().now().nanoseconds)

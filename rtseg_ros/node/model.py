@@ -15,7 +15,7 @@ from rtseg_models.card import Size
 from rtseg_models.engine import NonFiniteLogits, Pipeline
 from rtseg_models.engine.backends import Options
 from rtseg_models.engine.backends.graphs import quantised_graph
-from rtseg_models.errors import BundleError, ConfigurationError, RtsegError
+from rtseg_models.errors import BundleError, ConfigurationError, RtsegError, Unavailable
 
 from ..paints import Paints
 from ..parameters import Settings
@@ -46,9 +46,11 @@ class Model:
     def self_test(self) -> Optional[float]:
         """Share of the golden sample's pixels that come out as stored; None where it belongs to another input size.
 
-        BundleError where fewer pixels agree than the precision warrants.
+        BundleError where fewer pixels agree than the precision warrants. At another size the sample's image is still
+        run: NonFiniteLogits where the network computes nonsense.
         """
         if self.pipeline.input_size != self.bundle.card.input_size:
+            self.pipeline(self.bundle.golden()[0])
             return None
         return self.pipeline.self_test()
 
@@ -82,8 +84,19 @@ def open_model(
 
 
 def resized(model: Model, size: Size, tell: Tell, warn: Tell, stopping: Callable[[], bool]) -> Model:
-    """The same network with the same settings at another input size; errors are those of ``open_model``."""
-    return _Opener(model.bundle, model.settings, tell, warn, stopping).open(size)
+    """The same network with the same settings at another input size; errors are those of ``open_model``.
+
+    BundleError where the files are others by now, Unavailable where only a lesser device than the model's can be had.
+    """
+    settings = model.settings
+    if load_bundle(settings.model, settings.weights_root) != model.bundle:
+        raise BundleError(f'{model.bundle.path}: it has changed since it was loaded; ~/reload_model takes the new one')
+    found = _Opener(model.bundle, settings, tell, warn, stopping).open(size)
+    fallback = found.pipeline.backend.fallback
+    if fallback and not model.pipeline.backend.fallback:
+        found.pipeline.close()
+        raise Unavailable(f'at another input size only the CPU can be had: {fallback}')
+    return found
 
 
 def configured_size(model: Model) -> Size:

@@ -39,9 +39,10 @@ class Outputs:
         self._add('debug/processing_time_ms', Float64)
         self._add('debug/pipeline_latency_ms', Float64)
 
-    def wanted(self) -> FrozenSet[str]:
-        """The topics that have a subscriber, without their prefix."""
-        return frozenset(topic for topic, pub in self._publishers.items() if pub.get_subscription_count())
+    def wanted(self, debug: bool = True) -> FrozenSet[str]:
+        """The topics that have a subscriber, without their prefix; those below ``debug/`` only with ``debug``."""
+        topics = (topic for topic in self._publishers if debug or not topic.startswith('debug/'))
+        return frozenset(topic for topic in topics if self._publishers[topic].get_subscription_count())
 
     def close(self) -> None:
         """Destroy the publishers."""

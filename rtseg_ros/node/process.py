@@ -10,11 +10,9 @@ import sys
 import threading
 from typing import Any, List, NoReturn
 
-from ..startup import answer_signals, load
+from ..startup import StopRequest, answer_signals, load
 
 EXIT_FAILURE = 70
-PATIENCE_S = 0.3
-"""Seconds that a running inference may take to end once the process was asked to."""
 CLOSING_S = 1.0
 """Seconds that the node may take to close in good order; two are promised from the signal to the exit."""
 
@@ -22,7 +20,7 @@ CLOSING_S = 1.0
 def main() -> NoReturn:
     """Run the node until SIGINT or SIGTERM (exit 0), or until it cannot go on (its error's exit code)."""
     load('rtseg_ros.segmentation_node', exit_code=0)
-    stop = threading.Event()
+    stop = StopRequest()
     answer_signals(lambda _: stop.set())
     code = _run(sys.argv, stop)
     sys.stdout.flush()
@@ -31,7 +29,7 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def _run(arguments: List[str], stop: threading.Event) -> int:
+def _run(arguments: List[str], stop: StopRequest) -> int:
     from rtseg_models.errors import RtsegError
 
     from ..shell import initialise, refuse_unknown
@@ -49,7 +47,7 @@ def _run(arguments: List[str], stop: threading.Event) -> int:
     return _serve(stop, transport)
 
 
-def _serve(stop: threading.Event, transport: str) -> int:
+def _serve(stop: StopRequest, transport: str) -> int:
     """Spin the node in a thread, so that this one can answer signals whatever the node is busy with."""
     from rclpy.executors import SingleThreadedExecutor
 
@@ -70,7 +68,7 @@ def _serve(stop: threading.Event, transport: str) -> int:
     executor.add_node(node)
     living = threading.Thread(target=_live, args=(node, executor, stop), name='executor', daemon=True)
     living.start()
-    while not stop.wait(0.2):  # the kernel may hand a signal to another thread, which does not wake this one
+    while not stop.wait(1.0):
         pass
     living.join(CLOSING_S)
     code = 0 if node.fatal is None else getattr(node.fatal, 'exit_code', EXIT_FAILURE)
@@ -82,7 +80,7 @@ def _serve(stop: threading.Event, transport: str) -> int:
     return code
 
 
-def _live(node: Any, executor: Any, stop: threading.Event) -> None:
+def _live(node: Any, executor: Any, stop: StopRequest) -> None:
     """Everything that rclpy does, from the first transition to the end of its context."""
     import rclpy
 
@@ -96,7 +94,7 @@ def _live(node: Any, executor: Any, stop: threading.Event) -> None:
         except Exception as error:  # the executor raises what callbacks raise, and a vehicle's node outlives its bugs
             node.guard.report(error, 'callback')
     try:
-        node.release(PATIENCE_S)
+        node.release()
         executor.remove_node(node)
         executor.shutdown(0.1)
         node.destroy_node()

@@ -19,18 +19,23 @@ from .model import Model
 def serve_round(arrivals: Sequence[Arrival], model: Model, settings: Settings) -> int:
     """Decode, segment and publish the newest frame of each of some cameras; the number published.
 
-    Frames of a batch share their fate. NonFiniteLogits and DeviceLost are counted and passed on once the other frames
-    are served; every other error ends here, counted and reported.
+    Frames of a batch share their fate, but for NonFiniteLogits: then each is tried alone. These and DeviceLost are
+    counted and passed on once the other frames are served; every other error ends here, counted and reported.
     """
     decoded = (arrival.camera.decoded(arrival, settings) for arrival in arrivals)
     frames = [frame for frame in decoded if frame is not None]
     plain = settings.confidence_threshold <= 0 and not any(frame.confidence for frame in frames)
     published, trouble = 0, None
-    for group in [frames] if plain else [[frame] for frame in frames]:
+    groups = [frames] if plain else _apart(frames)
+    while groups:
+        group = groups.pop(0)
         try:
             results = _segmented(group, model, settings)
         except (NonFiniteLogits, DeviceLost) as error:
-            trouble = error
+            if isinstance(error, NonFiniteLogits) and len(group) > 1:
+                groups += _apart(group)
+            else:
+                trouble = error
             continue
         for frame, result in zip(group, results):
             published += frame.arrival.camera.published(frame, result, model, settings)
@@ -39,8 +44,15 @@ def serve_round(arrivals: Sequence[Arrival], model: Model, settings: Settings) -
     return published
 
 
+def _apart(frames: List[Frame]) -> List[List[Frame]]:
+    return [[frame] for frame in frames]
+
+
 def _segmented(frames: List[Frame], model: Model, settings: Settings) -> List[Segmentation]:
-    """Results in the order of the frames; none where they were lost to an error that was reported."""
+    """Results in the order of the frames; none where they were lost to an error that was reported.
+
+    NonFiniteLogits of several frames are nobody's loss yet.
+    """
     segment = partial(
         model.pipeline.batch,
         [frame.rgb for frame in frames],
@@ -57,6 +69,8 @@ def _segmented(frames: List[Frame], model: Model, settings: Settings) -> List[Se
             gc.collect()
             return segment()
     except Exception as error:  # the worker must outlive whatever one frame does; nothing is lost: it is reported
+        if isinstance(error, NonFiniteLogits) and len(frames) > 1:
+            raise
         for frame in frames:
             frame.arrival.camera.lose(error)
         if isinstance(error, (NonFiniteLogits, DeviceLost)):

@@ -33,7 +33,7 @@ class Services:
     def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._node.enabled = bool(request.data)
         if self._node.serving is not None:
-            self._node.serving.enabled = self._node.enabled
+            self._node.serving.enable(self._node.enabled)
         response.success, response.message = True, 'enabled' if request.data else 'disabled: frames are dropped'
         return response
 

@@ -85,6 +85,14 @@ class Serving:
         self._session = Session()
         self.follow()
 
+    def enable(self, enabled: bool) -> None:
+        """Serve frames, or drop them: then nothing is published after this."""
+        self.enabled = enabled
+        session = self._session
+        if session is not None and not enabled:
+            self._session = Session()
+            session.close()
+
     def stop(self) -> None:
         """Serve no more: nothing is published after this. Harmless when not serving."""
         session, self._session = self._session, None
@@ -96,9 +104,12 @@ class Serving:
         """Adapt every subscription to who listens and who publishes, and the network's size to the target rate."""
         spinning = self._load.share() > SPINNING
         for camera in self.cameras:
-            camera.follow(self.active, self._settings().lazy, spinning)
-        if not self.closed:
-            self.rate.follow(self, self._loader, self._settings().target_rate_hz)
+            camera.follow(self.active, self._settings(), spinning)
+        try:
+            if not self.closed:
+                self.rate.follow(self, self._loader, self._settings().target_rate_hz)
+        except Exception as error:  # as where the bundle is gone from the disk; the network in memory serves on
+            self._guard.report(error, 'input size')
 
     def announce(self) -> None:
         """Publish the latched legends. The executor's thread and the worker's call it; the newest facts come last."""
@@ -114,11 +125,11 @@ class Serving:
         """Run the golden sample between two frames; the future holds its share of equal pixels or the error."""
         return self._worker.submit(self._self_test)
 
-    def close(self, patience_s: float = PATIENCE_S) -> None:
-        """Let go of everything; an inference that does not end within ``patience_s`` is left behind."""
+    def close(self, hurried: Callable[[], bool] = lambda: False) -> None:
+        """Let go of everything; an inference that does not end in time, less once ``hurried``, is left behind."""
         self.closed = True
         self.stop()
-        if self._worker.stop(patience_s):
+        if self._worker.stop(PATIENCE_S, hurried):
             self._close(self.model)
         else:
             self._node.get_logger().error('an inference does not end; its thread and memory are left behind')
@@ -173,8 +184,6 @@ class Serving:
         self._tested_s = time.monotonic()
         try:
             self._self_test()
-        except DeviceLost as error:
-            self._give_up(error)
         except RtsegError as error:
             self._node.get_logger().error(f'self-test: {error}')
         except Exception as error:  # a runtime's own; the worker must outlive it
@@ -185,6 +194,8 @@ class Serving:
             agreement = self.model.self_test()
         except Exception as error:  # told in the diagnostics, and passed on
             self.self_test_error = str(error)
+            if isinstance(error, DeviceLost):
+                self._give_up(error)
             raise
         self.self_test_error = ''
         return agreement

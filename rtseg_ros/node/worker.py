@@ -15,6 +15,8 @@ from rtseg_models.errors import RtsegError
 from ..latest import Latest
 
 Frame = TypeVar('Frame')
+HURRIED_S = 0.3
+"""Seconds that a running inference may take to end once the process was asked to."""
 
 
 class _Job:
@@ -69,13 +71,20 @@ class Worker(Generic[Frame]):
             job.done.set_exception(_stopped())
         return job.done
 
-    def stop(self, timeout_s: float = 5.0) -> bool:
-        """End after the running job; False if that did not end in time (the thread is then left behind)."""
+    def stop(self, timeout_s: float = 5.0, hurried: Callable[[], bool] = lambda: False) -> bool:
+        """End after the running job; False if that did not end in time (the thread is then left behind).
+
+        From when ``hurried`` says so, the time is ``HURRIED_S`` at most.
+        """
         self._stopped.set()
         for item in self._box.close():
             if isinstance(item, _Job):
                 item.done.set_exception(_stopped())
-        self._thread.join(timeout_s)
+        end_s = time.monotonic() + timeout_s
+        while self._thread.is_alive() and time.monotonic() < end_s:
+            self._thread.join(min(0.05, timeout_s))
+            if hurried():
+                end_s = min(end_s, time.monotonic() + HURRIED_S)
         return not self._thread.is_alive()
 
     def _run(self) -> None:

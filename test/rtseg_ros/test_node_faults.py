@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from node_process import LATCHED, NODE, NodeProcess, Probe, bundle, picture, until
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 MASK = f'{NODE}/mask'
 
@@ -194,12 +194,13 @@ def test_short_memory_costs_one_more_try(probe, fault):
     assert int(probe.counts()['failed']) == before
 
 
-def test_lasting_shortage_of_memory_drops_frames_after_one_retry_each_and_is_an_error(probe, workshop, fault):
+def test_lasting_shortage_of_memory_drops_frames_after_one_retry_each_and_is_an_error(probe, node, workshop, fault):
     assert serves(probe)
     (workshop / 'tries').write_text('')
     fault('short of memory')
     fails_times(probe, 3)
     assert len((workshop / 'tries').read_text()) == 6
+    assert 'lost a frame, as memory is short' in node.log and 'MemoryError' not in node.log
     assert level_of(probe, 'processing', '3 frames failed in a row') == DiagnosticStatus.ERROR
     fault('')
     assert serves(probe)
@@ -214,6 +215,24 @@ def test_errors_of_callbacks_are_shown_once_and_counted(probe, node, fault):
         until(lambda sent=sent: int(probe.counts()['unexpected_errors']) == before + sent + 1, 'count of errors')
     assert node.log.count('ValueError: a bug in a callback') == 1
     fault('')
+    assert serves(probe)
+
+
+def test_a_result_that_comes_after_disabling_is_discarded(probe, fault):
+    assert serves(probe)
+    before = int(probe.counts()['dropped_disabled'])
+    masks = len(probe.received[MASK])
+    fault('hang')
+    send(probe)
+    until(lambda: int(probe.counts()['in_flight']) == 1, 'frame in the network')
+    try:
+        assert probe.answer(f'{NODE}/enable', SetBool, SetBool.Request(data=False)).success
+        fault('')
+        until(lambda: int(probe.counts()['dropped_disabled']) == before + 1, 'count of disabled')
+        assert len(probe.received[MASK]) == masks
+    finally:
+        fault('')
+        assert probe.answer(f'{NODE}/enable', SetBool, SetBool.Request(data=True)).success
     assert serves(probe)
 
 

@@ -268,6 +268,22 @@ def test_nothing_is_subscribed_while_nobody_listens(probe, watch):
         probe.subscribe(MASK, Image)
 
 
+def test_debug_topics_that_are_not_published_keep_nothing_going(probe, watch):
+    topic = f'{NODE}/debug/processing_time_ms'
+    camera = watch(mask=Image)
+    assert probe.set(publish_debug=False)[0].successful
+    probe.subscribe(topic, Float64)
+    try:
+        probe.unsubscribe(MASK)
+        until(lambda: camera.get_subscription_count() == 0, 'end of the subscription')
+        assert probe.set(publish_debug=True)[0].successful
+        until(lambda: camera.get_subscription_count() == 1, 'subscription for the debug topic')
+    finally:
+        probe.unsubscribe(topic)
+        probe.set(publish_debug=False)
+        probe.subscribe(MASK, Image)
+
+
 def test_enable_drops_frames_until_enabled_again(probe, watch):
     camera = watch(mask=Image)
     assert probe.answer(f'{NODE}/enable', SetBool, SetBool.Request(data=False)).success

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node's parts one by one, where a whole node would show a fault only now and then."""
 
+import json
+import shutil
 import sys
 import threading
 from concurrent.futures import Future
@@ -14,24 +16,28 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from rtseg_models.bundle import load_bundle
-from rtseg_models.engine import Segmentation
+from rtseg_models.engine import NonFiniteLogits, Pipeline, Segmentation
+from rtseg_models.engine.backends import Options
 from rtseg_models.engine.paint import blend
-from rtseg_models.errors import RtsegError
+from rtseg_models.errors import BundleError, DeviceLost, RtsegError, Unavailable
 from rtseg_ros.gate import FrameGate
 from rtseg_ros.node import model as model_module
 from rtseg_ros.node import points_output
 from rtseg_ros.node import serving as serving_module
+from rtseg_ros.node import subscription as subscription_module
 from rtseg_ros.node.camera import Arrival, Camera, Session
 from rtseg_ros.node.legends import Legends
 from rtseg_ros.node.loader import Loader
-from rtseg_ros.node.model import _Opener, cache_folder
+from rtseg_ros.node.model import Model, _Opener, cache_folder, open_model, resized
 from rtseg_ros.node.outputs import Outputs
 from rtseg_ros.node.points_output import LabelledFrame, PointsOutput
+from rtseg_ros.node.rounds import serve_round
 from rtseg_ros.node.serving import Serving
+from rtseg_ros.node.subscription import SuitedSubscription
 from rtseg_ros.paints import Paints
 from rtseg_ros.pairing import Pairing
 from rtseg_ros.parameters import Settings
@@ -162,6 +168,130 @@ def test_time_that_jumps_back_restarts_the_cloud(monkeypatch):
     assert arrives() and restarted == [10]
 
 
+# ---- model
+
+
+def test_the_self_test_at_another_size_than_the_cards_runs_the_network(tiny_bundle):
+    pipeline = Pipeline(tiny_bundle, input_size=(96, 128), options=Options(device='cpu', precision='fp32'))
+    model = Model(pipeline, None, Paints(tiny_bundle.card), Settings())
+    assert model.self_test() is None
+    infer = pipeline.backend.infer
+    pipeline.backend.infer = lambda rgb: np.full_like(infer(rgb), np.nan)
+    with pytest.raises(NonFiniteLogits):
+        model.self_test()
+
+
+def unlike(model, **card):
+    """A copy of the model's bundle on disk with other facts in its card."""
+    path = model.bundle.path / 'card.json'
+    path.write_text(json.dumps({**json.loads(path.read_text()), **card}))
+
+
+@pytest.fixture
+def serving_model(tiny_bundle, tmp_path):
+    """A model of a bundle that may be spoilt."""
+    path = shutil.copytree(tiny_bundle.path, tmp_path / 'copy')
+    settings = Settings(model=str(path), device='cpu', warmup_iterations=0)
+    model = open_model(settings, quiet, quiet, lambda: False)
+    yield model
+    model.pipeline.close()
+
+
+def test_another_size_is_opened_of_the_very_weights_that_serve(serving_model):
+    other = resized(serving_model, (96, 128), quiet, quiet, lambda: False)
+    assert other.pipeline.input_size == (96, 128) and other.bundle is serving_model.bundle
+    other.pipeline.close()
+    unlike(serving_model, licence='another')
+    with pytest.raises(BundleError, match='has changed since it was loaded; ~/reload_model'):
+        resized(serving_model, (96, 128), quiet, quiet, lambda: False)
+
+
+def test_another_size_does_not_move_the_network_to_the_cpu(serving_model, monkeypatch):
+    closed = []
+    found = SimpleNamespace(backend=SimpleNamespace(fallback='no kernels'), close=lambda: closed.append(1))
+    monkeypatch.setattr(model_module._Opener, 'open', lambda self, size: SimpleNamespace(pipeline=found))
+    with pytest.raises(Unavailable, match='only the CPU can be had: no kernels'):
+        resized(serving_model, (96, 128), quiet, quiet, lambda: False)
+    assert closed == [1]
+    serving_model.pipeline.backend.fallback = 'no kernels'  # it is on the CPU already
+    assert resized(serving_model, (96, 128), quiet, quiet, lambda: False).pipeline is found
+
+
+# ---- rounds
+
+
+def test_a_picture_that_the_network_cannot_take_costs_its_batch_nothing():
+    def batch(rgbs, **options):
+        tried.append(rgbs)
+        if 'bad' in rgbs:
+            raise NonFiniteLogits('NaN')
+        return rgbs
+
+    def frame(rgb):
+        camera = SimpleNamespace(
+            decoded=lambda arrival, settings: made,
+            lose=lambda error: lost.append(rgb),
+            published=lambda frame, result, model, settings: masks.append(result) or True,
+        )
+        made = SimpleNamespace(rgb=rgb, confidence=False, arrival=SimpleNamespace(camera=camera))
+        return made.arrival
+
+    tried, lost, masks = [], [], []
+    model = SimpleNamespace(pipeline=SimpleNamespace(batch=batch, input_size=(64, 96)))
+    with pytest.raises(NonFiniteLogits):
+        serve_round([frame('front'), frame('bad'), frame('rear')], model, Settings())
+    assert tried == [['front', 'bad', 'rear'], ['front'], ['bad'], ['rear']]
+    assert (lost, masks) == (['bad'], ['front', 'rear'])
+
+
+# ---- camera
+
+
+def test_a_subscription_that_fails_keeps_the_cloud_and_is_told_until_it_goes_well():
+    def follow(wanted):
+        if broken:
+            raise RuntimeError('two types')
+
+    broken, told = [1], []
+    camera = bare(
+        Camera,
+        input=SimpleNamespace(follow=follow, topic='/image', calibration=SimpleNamespace(forget=lambda: None)),
+        cloud=None,
+        outputs=SimpleNamespace(wanted=lambda debug: {'mask'}),
+        _guard=SimpleNamespace(report=lambda error, where: told.append(where)),
+    )
+    camera.follow(True, Settings())
+    assert camera.follow_error == 'RuntimeError: two types' and told == ['subscriptions of /image']
+    broken.clear()
+    camera.follow(True, Settings())
+    assert camera.follow_error == ''
+
+
+# ---- subscription
+
+
+def test_to_be_made_anew_ends_no_silence(monkeypatch):
+    """As where a camera that offers best effort comes and goes, faster than its silence is judged."""
+    now_s, offered = [100.0], []
+    monkeypatch.setattr(subscription_module.time, 'monotonic', lambda: now_s[0])
+    node = SimpleNamespace(
+        resolve_topic_name=lambda name: name,
+        get_publishers_info_by_topic=lambda name: offered,
+        create_subscription=lambda *_: made.append(1) or object(),
+        destroy_subscription=lambda subscription: None,
+    )
+    made, source = [], SuitedSubscription(node, '/image', Image, print, depth=1)
+    qos = SimpleNamespace(reliability=ReliabilityPolicy.BEST_EFFORT, durability=DurabilityPolicy.VOLATILE)
+    camera = SimpleNamespace(topic_type='sensor_msgs/msg/Image', qos_profile=qos, endpoint_gid=[1])
+    for second in range(6):
+        now_s[0] += 1
+        offered[:] = [camera] * (second % 2)
+        source.follow(True)
+    assert len(made) == 6 and source.silent_s() == 5
+    source.close()
+    assert source.silent_s() == 0
+
+
 # ---- serving
 
 
@@ -254,7 +384,7 @@ def test_a_network_that_cannot_be_closed_leaves_nothing_else_open():
         model=SimpleNamespace(pipeline=SimpleNamespace(close=fails)),
         stop=lambda: None,
         cameras=[part('left'), part('right')],
-        _worker=SimpleNamespace(stop=lambda patience_s: True),
+        _worker=SimpleNamespace(stop=lambda patience_s, hurried: True),
         _node=SimpleNamespace(get_logger=lambda: SimpleNamespace(warning=warned.append)),
         _announcing=threading.Lock(),
         _legends=part('legends'),
@@ -395,3 +525,34 @@ def test_a_network_that_fails_its_first_run_is_closed(monkeypatch):
 
 def test_the_cache_belongs_to_its_owner_alone(tmp_path):
     assert cache_folder(str(tmp_path / 'cache'), quiet).stat().st_mode & 0o077 == 0
+
+
+def test_a_device_that_the_self_test_finds_lost_ends_the_process():
+    def self_test():
+        raise DeviceLost('the context is gone')
+
+    given_up = []
+    serving = bare(Serving, model=SimpleNamespace(self_test=self_test), _give_up=given_up.append, self_test_error='')
+    with pytest.raises(DeviceLost):
+        serving._self_test()
+    assert len(given_up) == 1 and serving.self_test_error == 'the context is gone'
+
+
+def test_the_input_size_failing_is_reported_and_survived():
+    def follow(*_):
+        raise FileNotFoundError('the bundle is gone')
+
+    told = []
+    serving = bare(
+        Serving,
+        cameras=[],
+        closed=False,
+        rate=SimpleNamespace(follow=follow),
+        _load=SimpleNamespace(share=lambda: 0.0),
+        _settings=Settings,
+        _session=None,
+        _loader=None,
+        _guard=SimpleNamespace(report=lambda error, where: told.append(where)),
+    )
+    serving.stop()
+    assert told == ['input size']

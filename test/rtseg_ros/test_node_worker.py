@@ -3,6 +3,7 @@
 """The worker's thread and the guard, without ROS."""
 
 import threading
+import time
 
 import pytest
 
@@ -140,3 +141,12 @@ def test_guard_warns_at_most_every_five_seconds_for_each_topic():
         now_s[0] = time_s
         guard.warn(topic, f'{topic} at {time_s}')
     assert log.warnings == ['a at 0', 'b at 1', 'a at 5']
+
+
+def test_whoever_is_in_a_hurry_waits_less(hanging):
+    worker, release = hanging
+    began_s = time.monotonic()
+    assert not worker.stop(60.0, lambda: True)
+    assert 0.2 < time.monotonic() - began_s < 5
+    release.set()
+    assert worker.stop(10)
