@@ -60,7 +60,10 @@ class Settings:
     """The values of all parameters at one moment."""
 
     model: str = _at_configure('fast_scnn-camvid', 'Name of a shipped bundle, or path to a bundle.')
-    weights_root: str = _at_configure('', 'If set, bundles and all their files must resolve inside this folder.')
+    weights_root: str = _at_configure(
+        '',
+        'If set, bundles given by path and all their files must resolve inside this folder.',
+    )
     device: str = _at_configure(
         'auto',
         'Where the network runs. Only auto may fall back to the CPU, and it warns; cuda never does.',

@@ -14,14 +14,17 @@ from pathlib import Path
 import cv2
 import pytest
 
+from rtseg_models.bundle import shipped_bundles
 from rtseg_models.street import Street
 from rtseg_ros.bag import MaskBagWriter
+from rtseg_ros.parameters import PARAMETERS
 from rtseg_ros.transport import PROFILE, PROFILE_VARIABLES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
 PACKAGE = 'rtseg_ros'
 OURS = ('rtseg', 'replay_bag')
+NODE = '/segmentation'
 TAKES_LONG = ('benchmark', 'train')
 NO_EFFECT_ON_US = ('cd', 'git', 'rosdep', '.')
 
@@ -74,6 +77,13 @@ def check_make(words: list[str]) -> None:
 
 
 def check_ros2(words: list[str]) -> None:
+    if words[:2] == ['lifecycle', 'set']:
+        assert words[2:] in [[NODE, verb] for verb in ('deactivate', 'cleanup', 'configure', 'activate')]
+        return
+    if words[:2] == ['param', 'set']:
+        node, name, value = words[2:]
+        assert node == NODE and name in PARAMETERS and value in shipped_bundles()
+        return
     verb, package, name, *arguments = words
     assert (verb, package) == ('launch', PACKAGE), f'give this test a rule for: ros2 {verb}'
     text = (ROOT / 'launch' / name).read_text(encoding='utf-8')

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What can be trained on two CPU cores in one to four hours: small crops, few epochs, Adam.
+"""What can be trained on two CPU cores in some hours: small crops, few epochs, Adam.
 
 A stage hands its weights to the next. docs/training.md tells what they reached, and which of them is in which bundle.
 """
