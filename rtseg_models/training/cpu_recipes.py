@@ -83,9 +83,10 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
             'dabnet-camvid',
             Stage('small', {**SMALL, **SLOWLY, **ENTROPY, 'epochs': 48}, 'weights'),
             Stage('larger', {'batch': 8, 'epochs': 18}, 'weights'),
+            Stage('again', {'epochs': 24}, 'weights'),
             **AGAIN,
             batch=4,
             loss='lovasz',
-            epochs=24,
+            epochs=30,
         ),
     ]
