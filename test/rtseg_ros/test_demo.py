@@ -157,14 +157,14 @@ def test_a_video_that_is_cut_short_is_told(tiny_bundle, tmp_path, home):
 
 def test_a_damaged_bag_is_told(tiny_bundle, tmp_path, home):
     rng = np.random.default_rng(5)
-    pairs = [(rng.integers(0, 256, (96, 128, 3), np.uint8), np.zeros((4, 4), np.uint8)) for _ in range(12)]
+    pairs = [(rng.integers(0, 256, (400, 600, 3), np.uint8), np.zeros((4, 4), np.uint8)) for _ in range(8)]
     path, out = write_bag(tmp_path / 'drive', drive(pairs), 'mcap'), tmp_path / 'out'
     (file,) = path.glob('*.mcap')
     file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
     done = run('--source', path, '--model', tiny_bundle.path, '--out', out, '--rate', 4, home=home, code=1)
     assert str(file) in done.stderr
     report = json.loads((out / 'report.json').read_text())
-    assert report['frames'] >= 5 and str(file) in report['faults'][0]
+    assert 2 <= report['frames'] < 8 and str(file) in report['faults'][0]
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def device_index(device: str) -> int:
 
 def _candidates(bundle: Bundle, size: Size, runtimes: Sequence[str], options: Options) -> List[str]:
     """Those of ``runtimes`` that ``auto`` may take: PyTorch alone where ``size`` has no graph and none can be made."""
-    if size not in bundle.sizes() and installed('torch') and importlib.util.find_spec('onnx') is None:
+    if importlib.util.find_spec('onnx') is None and installed('torch') and size not in bundle.sizes():
         return ['torch']
     return [name for name in runtimes if name not in options.without]
 
