@@ -247,7 +247,7 @@ def test_a_picture_that_the_network_cannot_take_costs_its_batch_nothing():
 # ---- camera
 
 
-def test_a_subscription_that_fails_keeps_the_cloud_and_is_told_until_it_goes_well():
+def test_a_subscription_that_fails_is_told_until_it_goes_well():
     def follow(wanted):
         if broken:
             raise RuntimeError('two types')
