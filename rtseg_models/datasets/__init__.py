@@ -13,7 +13,7 @@ from ..card import Card
 from ..errors import BundleError, NotFound, RtsegError
 from ..labels import ClassSet
 from .camvid import CamVid
-from .check import inspect, listed, lonely_files
+from .check import inspect, listed, unpaired
 from .cityscapes import Cityscapes, CityscapesCoarse
 from .folder import Folder
 from .sample import Dataset, Sample
@@ -29,13 +29,15 @@ DATASETS: Dict[str, Callable[[Path, str], Dataset]] = {
 
 
 def open_dataset(name: str, root: Path, split: str) -> Dataset:
-    """Dataset by name; ValueError lists the known ones, NotFound the files without a partner."""
+    """Dataset by name; ValueError lists the known ones, NotFound the files without a partner, BundleError twins."""
     if name not in DATASETS:
         raise ValueError(f'unknown dataset {name!r}; known: {", ".join(sorted(DATASETS))}')
     data = DATASETS[name](root, split)
-    lonely = lonely_files(data)
+    lonely, twins = unpaired(data)
     if lonely:
         raise NotFound(f'{name} in {root}, files without a partner:\n  {listed(lonely)}')
+    if twins:
+        raise BundleError(f'{name} in {root}, files of one name:\n  {listed(twins)}')
     return data
 
 

@@ -16,16 +16,16 @@ from .sample import Dataset, Joined, PairedFiles
 LISTED = 50  # faults that a message shows
 
 
-def lonely_files(data: Dataset) -> List[str]:
-    """Files of the dataset without a partner."""
-    if isinstance(data, Joined):
-        return [line for part in data.parts for line in lonely_files(part)]
-    return list(data.lonely) if isinstance(data, PairedFiles) else []
+def unpaired(data: Dataset) -> Tuple[List[str], List[str]]:
+    """A sentence per file of the dataset without a partner, and per file whose name another has, too."""
+    parts = [part for part in (data.parts if isinstance(data, Joined) else [data]) if isinstance(part, PairedFiles)]
+    return [line for part in parts for line in part.lonely], [line for part in parts for line in part.twins]
 
 
 def inspect(data: Dataset) -> Tuple[np.ndarray, List[str]]:
     """Pixels per class (C,) int64 and a sentence per fault: files alone, broken, of wrong size, with strange ids."""
-    faults = lonely_files(data)
+    lonely, twins = unpaired(data)
+    faults = lonely + twins
     classes, allowed = len(data.class_set), {data.class_set.ignore_id, UNLABELLED}
 
     def look(index: int) -> Tuple[np.ndarray, List[str]]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import BundleError, NotFound
 from ..labels import CITYSCAPES
-from .sample import Joined, PairedFiles
+from .sample import Joined, PairedFiles, by_name
 
 LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """Label id of each train id."""
@@ -62,15 +62,11 @@ class CityscapesCoarse(Joined):
         super().__init__(parts)
 
 
-def _files(folder: Path, end: str) -> Dict[str, Path]:
-    """Files by the name that image and label share; NotFound where there is none, BundleError lists equal names."""
+def _files(folder: Path, end: str) -> Dict[str, List[Path]]:
+    """Files of all cities by the name that image and label share; NotFound where there is none."""
     if not folder.is_dir():
         raise NotFound(f'{folder}: no such folder')
-    found: Dict[str, Path] = {}
-    paths = sorted(folder.glob(f'*/*{end}'))
-    twins = [f'{p} beside {found[p.name].parent.name}' for p in paths if found.setdefault(p.name, p) != p]
-    if twins:
-        raise BundleError(f'files of one name in several cities: {", ".join(twins)}')
+    found = by_name((path.name[: -len(end)], path) for path in sorted(folder.glob(f'*/*{end}')))
     if not found:
         raise NotFound(f'{folder}: no files <city>/*{end} in it')
-    return {name[: -len(end)]: path for name, path in found.items()}
+    return found

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Protocol, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -33,14 +33,19 @@ class Dataset(Protocol):
 
 
 class PairedFiles:
-    """A dataset of image files, each with a label file; ``lonely`` lists the files that have no partner."""
+    """A dataset of image files, each with a label file of the same name.
 
-    def __init__(self, class_set: ClassSet, images: Dict[str, Path], labels: Dict[str, Path]) -> None:
+    ``lonely`` lists the files that have no partner, ``twins`` those whose name another has, too.
+    """
+
+    def __init__(self, class_set: ClassSet, images: Dict[str, List[Path]], labels: Dict[str, List[Path]]) -> None:
         self.class_set = class_set
         self.names: List[str] = sorted(images.keys() & labels.keys())
-        self.pairs: List[Tuple[Path, Path]] = [(images[n], labels[n]) for n in self.names]
-        self.lonely = [f'{images[n]}: no label image' for n in sorted(images.keys() - labels.keys())]
-        self.lonely += [f'{labels[n]}: no image' for n in sorted(labels.keys() - images.keys())]
+        self.pairs: List[Tuple[Path, Path]] = [(images[n][0], labels[n][0]) for n in self.names]
+        self.lonely = [f'{images[n][0]}: no label image' for n in sorted(images.keys() - labels.keys())]
+        self.lonely += [f'{labels[n][0]}: no image' for n in sorted(labels.keys() - images.keys())]
+        groups = [*images.values(), *labels.values()]
+        self.twins = [f'{twin}: has the name of {first}' for first, *others in groups for twin in others]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -130,7 +135,10 @@ def read_label(path: Path) -> np.ndarray:
 def _bytes(path: Path) -> bytes:
     if not path.is_file():
         raise NotFound(f'{path}: no such file')
-    return path.read_bytes()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f'{path}: cannot be read: {error.strerror}') from error
 
 
 def _decoded(path: Path, data: bytes, flags: int) -> np.ndarray:
@@ -146,12 +154,16 @@ def _decoded(path: Path, data: bytes, flags: int) -> np.ndarray:
     return image
 
 
-def by_stem(images: Sequence[Path]) -> Dict[str, Path]:
-    """Files by name without suffix; BundleError lists those that share one."""
-    found: Dict[str, Path] = {}
-    twins = [f'{path} beside {found[path.stem].name}' for path in images if found.setdefault(path.stem, path) != path]
-    if twins:
-        raise BundleError(f'files that differ in their suffix alone: {", ".join(twins)}')
+def by_stem(files: Sequence[Path]) -> Dict[str, List[Path]]:
+    """Files by their name without its suffix, which several may share."""
+    return by_name((path.stem, path) for path in files)
+
+
+def by_name(files: Iterable[Tuple[str, Path]]) -> Dict[str, List[Path]]:
+    """Files by the name that image and label share."""
+    found: Dict[str, List[Path]] = {}
+    for name, path in files:
+        found.setdefault(name, []).append(path)
     return found
 
 

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import zlib
 from pathlib import Path
 
@@ -95,8 +97,26 @@ def test_opening_lists_files_without_a_partner(tmp_path: Path) -> None:
 def test_images_that_differ_in_their_suffix_alone_are_a_fault(tmp_path: Path) -> None:
     root = camvid(tmp_path)
     (root / 'train' / 'train2.jpg').write_bytes((root / 'train' / 'train2.png').read_bytes())
-    with pytest.raises(BundleError, match=r'train2\.png beside train2\.jpg'):
+    twins = r'train2\.png: has the name of .*train2\.jpg'
+    with pytest.raises(BundleError, match=twins):
         open_dataset('camvid', root, 'train')
+    (root / 'trainannot' / 'train1.png').unlink()
+    with pytest.raises(BundleError, match=rf'(?s)2 faults.*train1\.png: no label image.*{twins}'):
+        open_checked('camvid', root, ['train'])
+
+
+def test_a_file_that_cannot_be_read_is_listed_with_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, read = camvid(tmp_path), Path.read_bytes
+
+    def worn(path: Path) -> bytes:
+        if path.name == 'train1.png':
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(path)
+
+    monkeypatch.setattr(Path, 'read_bytes', worn)
+    (root / 'val' / 'val0.png').unlink()
+    with pytest.raises(BundleError, match=r'(?s)train1\.png: cannot be read: Input/output error.*val0'):
+        open_checked('camvid', root, ['train', 'val'])
 
 
 def test_label_images_have_one_channel(tmp_path: Path) -> None:
@@ -156,7 +176,7 @@ def test_cityscapes_refuses_one_name_in_two_cities(tmp_path: Path) -> None:
     for city in ('aachen', 'bremen'):
         put(tmp_path / 'leftImg8bit' / 'val' / city / '1_leftImg8bit.png', np.zeros((*SHAPE, 3), np.uint8))
     put(tmp_path / 'gtFine' / 'val' / 'aachen' / '1_gtFine_labelIds.png', ids())
-    with pytest.raises(BundleError, match=r'bremen/1_leftImg8bit\.png beside aachen'):
+    with pytest.raises(BundleError, match=r'bremen/1_leftImg8bit\.png: has the name of .*aachen'):
         open_dataset('cityscapes', tmp_path, 'val')
 
 
