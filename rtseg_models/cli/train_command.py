@@ -16,7 +16,7 @@ from ..datasets import DATASETS, Dataset, open_checked
 from ..datasets.check import inspect
 from ..datasets.image_folder import open_images
 from ..datasets.sample import Joined, hold_out
-from ..errors import RtsegError, UsageError
+from ..errors import BundleError, RtsegError, UsageError
 from ..export.checkpoint import bundle_from_checkpoint
 from ..export.figures import measure
 from ..labels import CAMVID
@@ -128,7 +128,11 @@ def _prepared(recipe: Recipe, root: Path) -> Tuple[Data, Dict[str, Dataset]]:
     measured = {'val': opened['val']}
     if recipe.hold_out:
         learnt, measured['held_out_drive'] = hold_out(learnt, recipe.hold_out)
-        total, _ = inspect(learnt)
+        held, _ = inspect(measured['held_out_drive'])  # whole as part of its split
+        total = total - held
+        for part, pixels in (('learnt from', total), ('held out', held)):
+            if not pixels.sum():
+                raise BundleError(f'hold_out is {recipe.hold_out!r}: no pixel of what is {part} is labelled')
     if _streets(recipe) and learnt.class_set != CAMVID:
         raise click.UsageError(
             f'street_frames is {_streets(recipe)}; rendered frames have the classes of CamVid only: '

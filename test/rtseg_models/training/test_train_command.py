@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, List
 
+import cv2
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from interruptions import SecondEpochFails
@@ -25,7 +27,7 @@ from rtseg_models.engine import Pipeline
 from rtseg_models.engine.backends import Options
 from rtseg_models.errors import BundleError, RtsegError
 from rtseg_models.evaluation import evaluate
-from rtseg_models.labels import CAMVID
+from rtseg_models.labels import CAMVID, UNLABELLED
 from rtseg_models.training import fit
 from rtseg_models.training.checkpoint import read_checkpoint
 from rtseg_models.training.fit import Data
@@ -43,6 +45,19 @@ def test_the_command_lists_every_fault_and_writes_nothing(tmp_path: Path) -> Non
     message = str(result.exception)
     assert isinstance(result.exception, BundleError)
     assert 'train_0.png: no label image' in message and 'truncated PNG' in message and 'no images in it' in message
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('beginning,part', [('train_1', 'held out'), ('train_[02]', 'learnt from')])
+def test_a_part_without_labels_is_found_before_training(beginning: str, part: str, tmp_path: Path) -> None:
+    """One of the two parts that a held-out drive leaves has labels, so that the split as a whole has."""
+    root = write_street(tmp_path / 'street', train=3, val=1)
+    for path in (root / 'trainannot').glob(f'{beginning}.png'):
+        cv2.imwrite(str(path), np.full(SIZE, UNLABELLED, np.uint8))
+    arguments = ['fast_scnn-camvid-only', '--root', str(root), '--out', str(tmp_path / 'out')]
+    result = CliRunner().invoke(command, [*arguments, '--set', 'hold_out=train_1'])
+    assert isinstance(result.exception, BundleError)
+    assert f"hold_out is 'train_1': no pixel of what is {part} is labelled" in str(result.exception)
     assert not (tmp_path / 'out').exists()
 
 
