@@ -21,6 +21,8 @@ CAMVID_SIZE = (360, 480)
 
 IMAGENET = {
     'dataset': 'images',
+    'splits': ('train',),
+    'hold_out': '',
     'input_size': (256, 256),
     'crop': (224, 224),
     'label_scale': 1.0,
@@ -54,8 +56,9 @@ CONTEXTNET = Recipe(
     name='contextnet-cityscapes',
     network='contextnet',
     dataset='cityscapes',
-    source='ContextNet, sections 3.1 and 3.2.2 (chosen: batch 16, crop, weight decay 4e-5, epochs after each pruning; '
-    "PyTorch's RMSprop adds epsilon to the root, TensorFlow's inside it)",
+    source='ContextNet, sections 3.1 and 3.2.2 (chosen: batch 16, crop, strengths of colour changes, weight decay '
+    "4e-5, none on norms and biases, epochs after each pruning; PyTorch's RMSprop adds epsilon to the root, "
+    "TensorFlow's inside it)",
     before=(
         Stage('width_2', {'network_args': {'width': 2.0}}, 'prune'),
         Stage('width_1.5', {'network_args': {'width': 1.5}, 'epochs': 250}, 'prune'),
@@ -79,7 +82,7 @@ FAST_SCNN = Recipe(
     name='fast_scnn-cityscapes',
     network='fast_scnn',
     dataset='cityscapes',
-    source='Fast-SCNN, section 3.1 (chosen: crop, strengths of colour changes)',
+    source='Fast-SCNN, section 3.1 (chosen: crop, strengths of colour changes, no decay on norms and biases)',
     input_size=CITYSCAPES_SIZE,
     crop=CITYSCAPES_SIZE,
     scale=(0.5, 2.0),
@@ -92,7 +95,7 @@ FARSEE_NET = Recipe(
     network='farsee_net',
     dataset='cityscapes',
     source='FarSee-Net, section IV.B: 512x1024 images against 1024x2048 labels, ResNet-18 pre-trained on ImageNet '
-    '(chosen: weight decay 4e-5, crop, the pre-training)',
+    '(chosen: weight decay 4e-5 on everything, crop, ranges of scale, rotation and colour cast, the pre-training)',
     before=(Stage('imagenet', {**IMAGENET, 'network': 'farsee_net_classifier', 'cast': 0.0}, 'encoder'),),
     input_size=HALF_SIZE,
     crop=HALF_SIZE,
@@ -188,7 +191,8 @@ def _on_camvid(paper: Recipe) -> Recipe:
 
 DABNET_CAMVID = replace(
     _on_camvid(DABNET),
-    source="DABNet, section 4.3: Adam 1e-3, weight decay 2e-4, batch 16, class weights, as in the authors' code",
+    source="DABNet's code by its authors: Adam 1e-3, weight decay 2e-4, batch 16, class weights; there on train and "
+    'val',
     batch=16,
     optimiser='adam',
     lr=1e-3,
