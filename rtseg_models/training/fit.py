@@ -88,12 +88,8 @@ def train(
     for name, stage in stages:
         if (out / name / 'last.pt').exists():
             check_same_run(stage, out / name / 'last.pt', learnt_by(stage).train)
-    begins_with = str(begin.path) if begin else recorded_origin(out)
-    if begins_with and not (out / stages[0][0] / 'last.pt').exists():
-        if begin is None:
-            raise ConfigurationError(
-                f'{out} began with the weights of {begins_with} and has finished no epoch: name them with --start-from'
-            )
+    begins_with = _begins_with(out, (out / stages[0][0] / 'last.pt').exists(), begin)
+    if begin is not None and not (out / stages[0][0] / 'last.pt').exists():
         check_beginning(stages[0][1], learnt_by(stages[0][1]).train.class_set, begin)
     if world()['rank'] == 0:
         write_configuration(recipe, data.train.class_set, data.counts, len(data.train), begins_with, out)
@@ -137,6 +133,23 @@ def _stages(
         if not images:
             raise ConfigurationError(f'{recipe.name} begins with a pre-training and was given no images for it')
     return stages, handovers, begin
+
+
+def _begins_with(out: Path, begun: bool, begin: Optional[Origin]) -> Optional[str]:
+    """What the run's first weights are, for its configuration; ConfigurationError where it began with others."""
+    told, given = recorded_origin(out), str(begin.path) if begin else None
+    if not begun:
+        if told and not given:
+            raise ConfigurationError(
+                f'{out} began with the weights of {told} and has finished no epoch: name them with --start-from'
+            )
+        return given
+    if given and (not told or Path(given).resolve() != Path(told).resolve()):
+        raise ConfigurationError(
+            f'{out} has not begun with the weights of {given}, but with {told or "none"}: resume it without naming '
+            'weights, or choose another folder'
+        )
+    return told
 
 
 def _silent(line: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from ..bundle import load_bundle, shipped_bundles
 from ..card import UNKNOWN_SPLIT
 from ..datasets import data_name
-from ..errors import ConfigurationError, RtsegError
-from ..labels import ClassSet
-from ..networks import NETWORKS, build_network
+from ..errors import BundleError, ConfigurationError, RtsegError
+from ..labels import UNLABELLED, ClassSet
+from ..networks import CLASSIFIERS, NETWORKS, build_network
 from ..networks.contextnet import ContextNet
 from ..networks.pruning import prune
-from .checkpoint import LICENCE, read_checkpoint
-from .pretraining import first_words, load_encoder, load_pretrained
+from .checkpoint import read_checkpoint
+from .pretraining import first_words, load_encoder
 from .recipe import Recipe
 
 
@@ -61,7 +61,7 @@ def read_parent(path: Path) -> Parent:
     if not path.is_dir() and str(path) not in shipped_bundles():
         state = read_checkpoint(path)
         recipe = json.loads(state['recipe'])
-        lineage = [*state['lineage'], f'{recipe["name"]}, {state["epoch"]} epochs']
+        lineage = [*state['lineage'], _told(recipe['name'], state['epoch'], state['minutes'])]
         return Parent(recipe, state['ema'], state['class_set'], lineage, state['learnt_from'], state['licence'])
     bundle = load_bundle(str(path))
     card, origin = bundle.card, bundle.card.origin
@@ -74,17 +74,22 @@ def read_parent(path: Path) -> Parent:
         'std': card.std,
         **origin.get('recipe', {}),
     }
-    epochs = f', {origin["epochs"]} epochs' if 'epochs' in origin else ''
     classes = ClassSet(card.dataset, card.class_names, card.colours, card.ignore_id)
     unknown = {data_name(recipe['dataset'], classes): [UNKNOWN_SPLIT]}
     return Parent(
         recipe,
         {name: torch.from_numpy(weight) for name, weight in bundle.weights().items()},
         classes,
-        [*origin.get('started_from', []), f'{recipe["name"]}{epochs}'],
+        [*origin.get('started_from', []), _told(recipe['name'], origin.get('epochs'), origin.get('minutes'))],
         card.learnt_from or unknown,
         card.licence,
     )
+
+
+def _told(name: str, epochs: Optional[int], minutes: Optional[float]) -> str:
+    """A run's line among those that others began with, as far as it is known."""
+    time = f' in {minutes:.1f} min' if minutes is not None else ''
+    return name if epochs is None else f'{name}, {epochs} epochs{time}'
 
 
 class Beginning(NamedTuple):
@@ -98,9 +103,36 @@ class Beginning(NamedTuple):
 def begun(network: nn.Module, recipe: Recipe, classes: ClassSet, begin: Origin) -> Beginning:
     """``network`` with the weights that its stage begins with; ConfigurationError where they do not fit it."""
     if begin.handover == 'pretrained':
-        lineage = [load_pretrained(network, begin.path)]
-        return Beginning(network, Parent({}, {}, classes, lineage, {}, LICENCE), [])
+        return Beginning(network, load_pretrained(network, begin.path), [])
     return inherit(network, recipe, classes, read_parent(begin.path), begin.handover)
+
+
+def load_pretrained(network: nn.Module, path: Path) -> Parent:
+    """Load what was learnt from classified images into ``network``; tells whose weights these are.
+
+    ``path`` is the checkpoint of a pre-training, or the weights of FarSee-Net's front-end in torchvision's naming,
+    whose licence and data are not told. NotFound or BundleError where it cannot be read; ConfigurationError where it
+    does not fit or has learnt from labelled pixels.
+    """
+    try:
+        parent = read_parent(path)
+    except BundleError:
+        if not hasattr(network, 'load_frontend'):
+            raise
+        network.load_frontend(path)  # type: ignore[operator]
+        return Parent({}, {}, NOT_TOLD, [f'front-end {path.name}'], {}, 'unknown')
+    name = parent.recipe['network']
+    if name not in CLASSIFIERS:
+        raise ConfigurationError(
+            f'{path} holds a {name}, which learnt from labelled pixels, not from classified images: begin with it by '
+            '--start-from'
+        )
+    load_encoder(network, parent.weights, name)
+    return parent
+
+
+NOT_TOLD = ClassSet('', (), (), UNLABELLED)
+"""The classes of a file of weights alone."""
 
 
 def inherit(network: nn.Module, recipe: Recipe, classes: ClassSet, parent: Parent, handover: str) -> Beginning:

@@ -4,20 +4,17 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 import time
-from pathlib import Path
 from typing import Dict
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import BundleError, ConfigurationError
+from ..errors import ConfigurationError
 from ..networks import CLASSIFIERS
 from .batches import Batch, Frames
-from .checkpoint import read_checkpoint
 from .losses import over_processes
 from .module import TrainingModule
 from .recipe import Recipe
@@ -53,24 +50,6 @@ class ClassificationModule(TrainingModule):
             scores = self.average(self.deployed.normalise(x[..., top : top + height, left : left + width]))
             right += scores[0].argmax() == label.to(self.device)
         return {'val_top1': float(over_processes(right)) / len(val)}
-
-
-def load_pretrained(network: nn.Module, path: Path) -> str:
-    """Load what was learnt from images into ``network``; returns a line for its lineage.
-
-    ``path`` is the checkpoint of a pre-training, or the weights of FarSee-Net's front-end in torchvision's naming.
-    NotFound or BundleError where it cannot be read; ConfigurationError where it does not fit.
-    """
-    try:
-        parent = read_checkpoint(path)
-    except BundleError:
-        if not hasattr(network, 'load_frontend'):
-            raise
-        network.load_frontend(path)  # type: ignore[operator]
-        return f'front-end {path.name}'
-    name: str = json.loads(parent['recipe'])['network']
-    load_encoder(network, parent['ema'], name)
-    return f'{name}, {parent["epoch"]} epochs'
 
 
 def load_encoder(network: nn.Module, weights: Dict[str, Tensor], name: str) -> None:

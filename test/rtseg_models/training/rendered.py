@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, List, Sequence
 
 import cv2
 
@@ -73,6 +73,13 @@ def write_street(root: Path, train: int = 8, val: int = 2) -> Path:
             cv2.imwrite(str(root / f'{split}annot' / f'{split}_{i}.png'), frame.label)
             seed += 1
     return root
+
+
+def runs(lineage: Sequence[str]) -> List[str]:
+    """The lines of a lineage without their minutes, which differ from run to run."""
+    named, minutes = zip(*(line.split(' in ') for line in lineage))
+    assert all(float(words.removesuffix(' min')) >= 0 for words in minutes)
+    return list(named)
 
 
 class Renamed:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from interruptions import SecondEpochFails
-from rendered import ONE, Renamed
+from rendered import ONE, Renamed, runs
 
 from rtseg_models.bundle import Bundle, load_bundle, shipped_bundles
 from rtseg_models.errors import BundleError, ConfigurationError, NotFound
@@ -60,7 +60,7 @@ def test_a_run_goes_on_from_a_bundle(parent: Bundle, data: Data, tmp_path: Path)
     lines: List[str] = []
     other = replace(AT_REST, hold_out='0006R0')
     child = read_checkpoint(train(other, data, tmp_path, start_from=parent.path, log=lines.append))
-    assert child['lineage'] == ['tiny, 1 epochs']
+    assert runs(child['lineage']) == ['tiny, 1 epochs']
     assert child['trained_on'] == ['train', 'val', 'held_out_drive']  # which is another drive than the parent left out
     assert f'begins with the weights of {parent.path}; anew: aux_heads' in lines
     stored = parent.weights()
@@ -163,6 +163,15 @@ def test_weights_of_rendered_frames_do_not_pass_for_camvids(data: Data, tmp_path
     assert card.origin['limits'] == ['trained on rendered streets']
 
 
+def test_a_run_from_scratch_is_not_resumed_with_the_weights_of_another(
+    parent: Bundle, data: Data, tmp_path: Path
+) -> None:
+    quietly(ONE, data, tmp_path)
+    with pytest.raises(ConfigurationError, match=f'has not begun with the weights of {parent.path}, but with none'):
+        quietly(ONE, data, tmp_path, resume=True, start_from=parent.path)
+    assert json.loads((tmp_path / 'configuration.json').read_text())['begins_with'] is None
+
+
 def test_a_run_killed_in_its_first_epoch_does_not_go_on_without_its_origin(
     parent: Bundle, data: Data, tmp_path: Path
 ) -> None:
@@ -178,6 +187,12 @@ def test_a_run_killed_in_its_first_epoch_does_not_go_on_without_its_origin(
     twice = replace(ONE, epochs=2)
     with pytest.raises(KeyError, match='interrupted'):
         quietly(twice, data, tmp_path, resume=True, start_from=parent.path, callbacks=[SecondEpochFails()])
+    other = known_as(parent, tmp_path / 'other')
+    with pytest.raises(
+        ConfigurationError,
+        match=f'has not begun with the weights of {other}, but with {parent.path}: resume it without',
+    ):
+        quietly(twice, data, tmp_path, resume=True, start_from=other)
     ended = read_checkpoint(quietly(twice, data, tmp_path, resume=True))
-    assert (ended['epoch'], ended['lineage']) == (2, ['tiny, 1 epochs'])
+    assert (ended['epoch'], runs(ended['lineage'])) == (2, ['tiny, 1 epochs'])
     assert json.loads((tmp_path / 'configuration.json').read_text())['begins_with'] == str(parent.path)

@@ -14,7 +14,7 @@ import lightning
 import pytest
 import torch
 from click.testing import CliRunner
-from rendered import SIZE, TINY, write_street
+from rendered import SIZE, TINY, runs, write_street
 
 from rtseg_models.cli.train_command import command
 from rtseg_models.datasets import open_checked
@@ -26,8 +26,8 @@ from rtseg_models.networks.frontends import build_frontend
 from rtseg_models.street import Street
 from rtseg_models.training.checkpoint import read_checkpoint
 from rtseg_models.training.fit import Data, train
-from rtseg_models.training.pretraining import load_pretrained
-from rtseg_models.training.recipe import Recipe, Stage
+from rtseg_models.training.origin import load_pretrained
+from rtseg_models.training.recipe import Recipe, Stage, with_settings
 from rtseg_models.training.recipes import RECIPES
 
 CLASSES = ('road', 'sky')
@@ -35,8 +35,8 @@ ENCODERS = {'fast_scnn': 'global_features.', 'farsee_net': 'frontend.', 'erfnet'
 
 
 def recipe_of(network: str, epochs: int = 1) -> Recipe:
-    changes = {'network': f'{network}_classifier', 'epochs': 2, 'lr': 0.01, 'validate_every': 1, 'label_scale': 1.0}
-    stage = Stage('images', changes, 'encoder')
+    changes = {'dataset': 'images', 'network': f'{network}_classifier', 'epochs': 2, 'lr': 0.01, 'validate_every': 1}
+    stage = Stage('images', {**changes, 'label_scale': 1.0}, 'encoder')
     return replace(TINY, network=network, before=(stage,), epochs=epochs, lr=1e-9, ema=0.0, precision='fp32')
 
 
@@ -89,7 +89,7 @@ def test_the_encoder_goes_on_from_what_it_learnt(network: str, data: Data, image
     for name in kept:
         assert not torch.equal(first['ema'][name], fresh[name]), name
         assert torch.allclose(first['ema'][name], after[name], atol=1e-6), name
-    assert read_checkpoint(last)['lineage'] == ['tiny, 2 epochs']
+    assert runs(read_checkpoint(last)['lineage']) == ['tiny, 2 epochs']
     with pytest.raises(BundleError, match=f'of {network}_classifier, which classifies whole images'):
         bundle_from_checkpoint(tmp_path / 'images' / 'last.pt', tmp_path / 'bundle')
 
@@ -134,20 +134,29 @@ def test_a_finished_pre_training_serves_again(data: Data, images: Data, tmp_path
     learnt = tmp_path / 'first' / 'images' / 'last.pt'
     second = train(recipe, data, tmp_path / 'second', pretrained=learnt)
     assert not (tmp_path / 'second' / 'images').exists()
-    assert read_checkpoint(second)['lineage'] == ['fast_scnn_classifier, 2 epochs']
+    told, again = read_checkpoint(first), read_checkpoint(second)
+    assert runs(again['lineage']) == ['tiny, 2 epochs']
+    assert again['learnt_from'] == told['learnt_from'] and len(told['learnt_from']) == 2
     expected, found = weights(first), weights(second)
     assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
     with pytest.raises(ConfigurationError, match='begins with a pre-training and was given no images'):
         train(recipe, data, tmp_path / 'third')
     with pytest.raises(ConfigurationError, match='fast_scnn_classifier does not fit ERFNet'):
         load_pretrained(build_network('erfnet', 11), learnt)
+    with pytest.raises(ConfigurationError, match=r'holds a fast_scnn, which learnt from labelled pixels.*--start-from'):
+        load_pretrained(build_network('fast_scnn', 11), first)
+    state = torch.load(learnt, weights_only=False)
+    state['rtseg']['licence'] = 'CC-BY-NC-4.0'
+    torch.save(state, tmp_path / 'bound.pt')
+    assert load_pretrained(build_network('fast_scnn', 11), tmp_path / 'bound.pt').licence == 'CC-BY-NC-4.0'
 
 
 def test_front_end_weights_in_torchvisions_naming(tmp_path: Path) -> None:
     frontend = build_frontend('resnet18')
     torch.save({**frontend.state_dict(), 'fc.weight': torch.zeros(1000, 512)}, tmp_path / 'resnet18.pth')
     network = build_network('farsee_net', 11)
-    assert load_pretrained(network, tmp_path / 'resnet18.pth') == 'front-end resnet18.pth'
+    parent = load_pretrained(network, tmp_path / 'resnet18.pth')
+    assert (parent.lineage, parent.learnt_from, parent.licence) == (['front-end resnet18.pth'], {}, 'unknown')
     assert torch.equal(network.frontend.conv1.weight, frontend.conv1.weight)
     with pytest.raises(BundleError, match='not a checkpoint of rtseg train'):
         load_pretrained(build_network('fast_scnn', 11), tmp_path / 'resnet18.pth')
@@ -214,7 +223,7 @@ def test_the_command_wants_images_for_a_pre_training_only(root: Path, image_root
     done = run('farsee_net-camvid-paper', *options)
     assert done.exit_code == 0, done.output
     card = json.loads((tmp_path / 'out' / 'bundle' / 'card.json').read_text())
-    assert card['origin']['started_from'] == ['front-end resnet18.pth']
+    assert card['origin']['started_from'] == ['front-end resnet18.pth'] and card['licence'] == 'unknown'
 
 
 def test_recipes_that_begin_with_imagenet() -> None:
@@ -230,3 +239,6 @@ def test_recipes_that_begin_with_imagenet() -> None:
         (first, stage), *_, (_, last) = RECIPES[name].stages()
         assert (first, stage.crop, stage.batch, stage.mean) == ('imagenet', (224, 224), 256, last.mean)
         assert stage.network == f'{last.network}_classifier'
+    changed = with_settings(RECIPES[names[0]], ['splits=["train","val"]', 'hold_out=ulm'])
+    (_, stage), *_, (_, last) = changed.stages()
+    assert (stage.splits, stage.hold_out, last.splits, last.hold_out) == (('train',), '', ('train', 'val'), 'ulm')
