@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -76,6 +77,7 @@ def machine(monkeypatch):
 
 
 ALL = ('openvino', 'onnxruntime', 'torch', 'tensorrt')
+GRAPHED = SimpleNamespace(sizes=lambda: (SMALL,))  # a bundle for any machine, with or without onnx
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ ALL = ('openvino', 'onnxruntime', 'torch', 'tensorrt')
 )
 def test_the_rule_of_auto(machine, runtimes, gpu, broken, asked, device, name, on):
     machine(runtimes, gpu, broken)
-    backend = open_backend(None, SMALL, asked, Options(device=device))
+    backend = open_backend(GRAPHED, SMALL, asked, Options(device=device))
     assert (backend.name, backend.device, backend.fallback) == (name, on, '')
 
 
@@ -123,7 +125,7 @@ def test_only_a_tensorrt_engine_that_is_not_cached_takes_minutes(
 
 def test_auto_falls_back_to_the_cpu_and_says_why(machine):
     machine(ALL, gpu=True, broken=ALL)
-    backend = open_backend(None, SMALL, 'auto', Options())
+    backend = open_backend(GRAPHED, SMALL, 'auto', Options())
     assert (backend.name, backend.device) == ('openvino', 'cpu')
     assert backend.fallback == 'tensorrt finds no CUDA; onnxruntime finds no CUDA; torch finds no CUDA'
 
@@ -132,20 +134,20 @@ def test_auto_falls_back_to_the_cpu_and_says_why(machine):
 def test_cuda_never_falls_back(machine, asked):
     machine(ALL)
     with pytest.raises(Unavailable, match=r'CUDA|CPU'):
-        open_backend(None, SMALL, asked, Options(device='cuda'))
+        open_backend(GRAPHED, SMALL, asked, Options(device='cuda'))
 
 
 def test_names_that_make_no_sense_are_refused(machine):
     machine(ALL)
     with pytest.raises(ConfigurationError, match='known: auto, openvino'):
-        open_backend(None, SMALL, 'caffe', Options())
+        open_backend(GRAPHED, SMALL, 'caffe', Options())
     with pytest.raises(ConfigurationError, match='cuda:N'):
-        open_backend(None, SMALL, 'auto', Options(device='gpu'))
+        open_backend(GRAPHED, SMALL, 'auto', Options(device='gpu'))
     machine(())
     with pytest.raises(Unavailable, match='install one of: openvino, onnxruntime, torch'):
-        open_backend(None, SMALL, 'auto', Options())
+        open_backend(GRAPHED, SMALL, 'auto', Options())
     with pytest.raises(Unavailable, match='onnxruntime-gpu'):
-        open_backend(None, SMALL, 'tensorrt', Options())
+        open_backend(GRAPHED, SMALL, 'tensorrt', Options())
 
 
 @pytest.mark.parametrize('name', ['onnxruntime', 'torch', 'openvino'])
