@@ -25,7 +25,7 @@ demo: $(VENV)/.runtime ## Camera, node and recorder over real DDS: SOURCE= MODEL
 	@$(BIN)/python -m rtseg_ros.demo --source "$(SOURCE)" --model "$(MODEL)" --out "$(OUT)" --frames "$(FRAMES)"
 
 test: $(VENV)/.develop ## The short tests (15 to 20 minutes on 2 cores)
-	@$(BIN)/python -m pytest -m 'not long' $(ARGS)
+	@$(BIN)/python -m pytest $(ARGS)
 
 test-long: SHELL := bash
 test-long: .SHELLFLAGS := -o pipefail -c

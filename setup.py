@@ -30,7 +30,11 @@ setup(
         for name in ('_kernels', '_tally')
     ],
     install_requires=['setuptools'],
-    extras_require={'fleet': ['ray'], 'int8': ['nncf', 'openvino']},
+    extras_require={
+        'fleet': ['ray'],
+        'int8': ['nncf', 'openvino'],
+        'test': ['pytest'],  # by which colcon test knows its runner
+    },
     zip_safe=False,
     python_requires='>=3.8',
     maintainer='The rtseg_ros authors',

@@ -26,7 +26,7 @@ PACKAGE = 'rtseg_ros'
 OURS = ('rtseg', 'replay_bag')
 NODE = '/segmentation'
 TAKES_LONG = ('benchmark', 'train')
-NO_EFFECT_ON_US = ('cd', 'git', 'rosdep', '.')
+NO_EFFECT_ON_US = ('cd', 'git', 'mkdir', 'rosdep', '.')
 
 
 def block_commands() -> list[str]:
