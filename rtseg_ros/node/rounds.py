@@ -66,8 +66,8 @@ def _segmented(frames: List[Frame], model: Model, settings: Settings) -> List[Se
         except MemoryError as error:
             if isinstance(error, OutOfDeviceMemory):
                 raise
-            gc.collect()
-            return segment()
+        gc.collect()  # out here the error is gone, and with it the frames that hold the failed run's arrays
+        return segment()
     except Exception as error:  # the worker must outlive whatever one frame does; nothing is lost: it is reported
         if isinstance(error, NonFiniteLogits) and len(frames) > 1:
             raise

@@ -101,9 +101,10 @@ class CudaBackend:
             except RuntimeError as error:
                 if not short_of_memory(error):
                     raise
-                self._captured.clear()
-                torch.cuda.empty_cache()
-                return run()
+            # Out here the error is gone, and with it the frames that hold the failed run's tensors.
+            self._captured.clear()
+            torch.cuda.empty_cache()
+            return run()
         except RuntimeError as error:
             if short_of_memory(error):
                 raise OutOfDeviceMemory(first_line(error)) from error
