@@ -30,7 +30,11 @@ class Deployed(nn.Module):
 
     def normalise(self, rgb: Tensor) -> Tensor:
         """The network's input from rgb (N,3,H,W), uint8 or float in 0..255."""
-        return rgb.to(self.scale.dtype) * self.scale - self.shift
+        return self._scaled(rgb.to(self.scale.dtype))
+
+    def _scaled(self, pixels: Tensor) -> Tensor:
+        return pixels * self.scale - self.shift
 
     def forward(self, rgb: Tensor) -> Tensor:
-        return self.network(self.normalise(rgb.permute(0, 3, 1, 2))).float()
+        pixels = rgb.to(self.scale.dtype).permute(0, 3, 1, 2)  # in this order: TensorRT takes uint8 into a cast alone
+        return self.network(self._scaled(pixels)).float()

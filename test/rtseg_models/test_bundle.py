@@ -23,7 +23,7 @@ from rtseg_models.engine.backends import Options, openvino_backend
 from rtseg_models.errors import BundleError, ConfigurationError, NotFound, RtsegError
 from rtseg_models.export.bundle_writer import write_bundle
 from rtseg_models.labels import CAMVID
-from rtseg_models.networks import build_network
+from rtseg_models.networks import build_network, logit_stride
 
 
 @pytest.fixture
@@ -63,6 +63,15 @@ def test_graphs_hold_no_weights_and_parse_on_old_runtimes(tiny_bundle: Bundle) -
     assert named == set(tiny_bundle.weights())
     assert sum(len(t.raw_data) for t in model.graph.initializer) < 20_000
     onnx.checker.check_model(str(tiny_bundle.graph((64, 96))))
+
+
+@pytest.mark.parametrize('name', ['', *shipped_bundles()])
+def test_graphs_cast_the_image_before_all_else(name: str, tiny_bundle: Bundle) -> None:
+    """TensorRT takes uint8 into nothing but a cast."""
+    bundle = load_bundle(name) if name else tiny_bundle
+    for size in bundle.sizes():
+        graph = onnx.load(str(bundle.graph(size)), load_external_data=False).graph
+        assert [node.op_type for node in graph.node if 'image' in node.input] == ['Cast'], size
 
 
 @pytest.mark.parametrize('backend', ['openvino', 'onnxruntime', 'torch'])
@@ -138,6 +147,18 @@ def test_truncated_weights_are_refused_even_with_the_right_hash(copy: Path) -> N
     facts['weights_sha256'] = sha256_of(copy / WEIGHTS)
     (copy / 'card.json').write_text(json.dumps(facts))
     with pytest.raises(BundleError, match='safetensors'):
+        load_bundle(str(copy))
+
+
+def test_weights_in_a_format_that_numpy_lacks_are_refused(copy: Path) -> None:
+    data = (copy / WEIGHTS).read_bytes()
+    length = int.from_bytes(data[:8], 'little')
+    header = data[8 : 8 + length].replace(b'"F16"', b'"BF16"')
+    (copy / WEIGHTS).write_bytes(len(header).to_bytes(8, 'little') + header + data[8 + length :])
+    facts = json.loads((copy / 'card.json').read_text())
+    facts['weights_sha256'] = sha256_of(copy / WEIGHTS)
+    (copy / 'card.json').write_text(json.dumps(facts))
+    with pytest.raises(BundleError, match='bfloat16'):
         load_bundle(str(copy))
 
 
@@ -296,3 +317,12 @@ def test_graphs_that_disagree_with_pytorch_are_not_written(
     with pytest.raises(BundleError, match='openvino differs from eager at 64x96'):
         write_bundle(build_network('fast_scnn', 11).eval(), tiny_bundle.card, tmp_path / 'out')
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_size_that_the_network_cannot_take_is_refused(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    network = build_network('contextnet_cn18', len(CAMVID)).eval()
+    card = replace(tiny_bundle.card, network='contextnet_cn18', output_stride=logit_stride(network))
+    bundle = write_bundle(network, card, tmp_path / 'cn18')
+    for backend in ('torch', 'onnxruntime'):  # which has no graph of the size and exports one
+        with pytest.raises(ConfigurationError, match='input size 32x64: this network needs 64 or more on each side'):
+            Pipeline(bundle, backend=backend, input_size=(32, 64))
