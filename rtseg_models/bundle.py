@@ -82,8 +82,14 @@ class Bundle:
     def _stored(self) -> Dict[str, np.ndarray]:
         try:
             tensors: Dict[str, np.ndarray] = load_file(str(self.weights_path))
-        except (SafetensorError, OSError, ValueError) as error:
+        except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            # the last three for types that NumPy lacks, such as bfloat16
             raise BundleError(f'{self.weights_path}: not a readable safetensors file: {error}') from error
+        for name, tensor in tensors.items():
+            if tensor.dtype.kind not in 'fiu':  # a package that gives NumPy such types is there
+                raise BundleError(
+                    f'{self.weights_path}: tensor {name!r} is {tensor.dtype}; expected float16 or float32'
+                )
         return tensors
 
     def verify(self) -> None:

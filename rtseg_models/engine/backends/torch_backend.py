@@ -15,7 +15,7 @@ from ...card import Size
 from ...errors import DeviceLost, Unavailable
 from . import Options, choose_precision, device_index
 from .torch_cuda import CudaBackend, first_line, short_of_memory
-from .torch_graph import deployed_network
+from .torch_graph import check_size, deployed_network
 
 
 class TorchBackend:
@@ -50,7 +50,9 @@ def create(bundle: Bundle, size: Size, options: Options) -> Union[TorchBackend, 
     choose_precision(bundle.card, options.precision, ('fp32',), 'PyTorch on the CPU')
     if options.threads:
         torch.set_num_threads(options.threads)
-    return TorchBackend(deployed_network(bundle))
+    deployed = deployed_network(bundle)
+    check_size(deployed, size)
+    return TorchBackend(deployed)
 
 
 def _create_on_gpu(bundle: Bundle, size: Size, options: Options) -> CudaBackend:
@@ -59,6 +61,7 @@ def _create_on_gpu(bundle: Bundle, size: Size, options: Options) -> CudaBackend:
     _require_gpu(index)
     precision = choose_precision(bundle.card, options.precision, _offered(options.device), 'PyTorch on this GPU')
     deployed = deployed_network(bundle)
+    check_size(deployed, size)
     try:
         backend = CudaBackend(deployed, size, options.device, precision)
         backend.infer(np.zeros((1, *size, 3), np.uint8))

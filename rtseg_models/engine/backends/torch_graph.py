@@ -13,7 +13,7 @@ import torch
 
 from ...bundle import WEIGHTS, Bundle
 from ...card import Size
-from ...errors import BundleError
+from ...errors import BundleError, ConfigurationError
 from ...networks import NETWORKS, build_network, logit_stride
 from ...networks.deployed import Deployed
 from .graph_weights import read_header
@@ -56,15 +56,24 @@ def _network(bundle: Bundle) -> torch.nn.Module:
     return network
 
 
+def check_size(deployed: Deployed, size: Size) -> None:
+    """ConfigurationError where the network cannot take images of ``size``."""
+    least = int(getattr(deployed.network, 'multiple', 1))
+    if min(size) < least:
+        raise ConfigurationError(f'input size {size[0]}x{size[1]}: this network needs {least} or more on each side')
+
+
 def export_graph(deployed: Deployed, weights: Path, size: Size) -> bytes:
     """ONNX graph of a network at one input size: ``image`` (1,H,W,3) uint8 to ``logits`` (1,C,h,w) float32.
 
     Initialisers that ``weights`` (safetensors) holds become external data in a file of that name beside the graph,
     with a Cast where they are stored in fp16; what is left inside (pooling matrices, shapes) is small. Batch norms stay
     nodes of their own, which every runtime folds, so that the graph uses the tensors exactly as they are stored.
+    ConfigurationError where the network cannot take ``size``.
     """
     import onnx
 
+    check_size(deployed, size)
     buffer = io.BytesIO()
     image = torch.zeros((1, *size, 3), dtype=torch.uint8)
     with warnings.catch_warnings():
