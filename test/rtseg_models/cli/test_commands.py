@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -21,7 +22,7 @@ from rtseg_models.cli import export_command, verify_command
 from rtseg_models.cli.predict_command import video_frames
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.paint import blend
-from rtseg_models.errors import Unavailable
+from rtseg_models.errors import BundleError, Unavailable
 from rtseg_models.export.figures import rewrite_card
 from rtseg_models.labels import CAMVID
 from rtseg_models.street import Street
@@ -210,8 +211,41 @@ def test_pictures_of_no_known_kind_are_refused_before_the_work(name: str, tmp_pa
 def test_verify_runs_the_golden_sample_everywhere(tiny_bundle: Bundle) -> None:
     done = rtseg('verify', tiny_bundle.path, '--json', '-')
     assert done.returncode == 0, done.stderr
-    rows = {row['backend']: row for row in json.loads(done.stdout) if row['device'] == 'cpu'}
-    assert {rows[b]['result'] for b in ('openvino', 'onnxruntime', 'torch')} == {'agrees'}
+    rows = {(row['backend'], row['precision']): row for row in json.loads(done.stdout) if row['device'] == 'cpu'}
+    assert {rows[b, 'fp32']['result'] for b in ('openvino', 'onnxruntime', 'torch')} == {'agrees'}
+
+
+def test_verify_runs_what_the_node_runs_too(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both precisions are tried where they differ, and what one runtime raises does not end the others."""
+
+    class Opened:
+        def __init__(self, name: str, precision: str) -> None:
+            chosen = 'bf16' if (name, precision) == ('openvino', 'auto') else 'fp32'
+            self.name, self.backend = name, SimpleNamespace(precision=chosen)
+
+        def self_test(self) -> float:
+            if self.name == 'onnxruntime':
+                raise MemoryError('no room')
+            return 0.995 if self.backend.precision == 'bf16' else 1.0
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(verify_command, 'installed', lambda name: name != 'tensorrt')
+    monkeypatch.setattr(verify_command, 'nvidia_gpu_present', lambda: False)
+    monkeypatch.setattr(
+        verify_command, 'open_for_command', lambda bundle, backend, options: Opened(backend, options.precision)
+    )
+    result = CliRunner().invoke(verify_command.command, [str(tiny_bundle.path), '--json', '-'])
+    rows = [[row[k] for k in ('backend', 'precision', 'result')] for row in json.loads(result.output)]
+    assert rows == [
+        ['openvino', 'bf16', 'agrees'],
+        ['openvino', 'fp32', 'agrees'],
+        ['onnxruntime', 'fp32', 'MemoryError: no room'],
+        ['torch', 'fp32', 'agrees'],
+        ['tensorrt', 'auto', 'not available here'],
+    ]
+    assert isinstance(result.exception, BundleError) and 'onnxruntime fp32 on cpu failed' in str(result.exception)
 
 
 def test_verify_without_any_runtime_has_not_done_its_job(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
