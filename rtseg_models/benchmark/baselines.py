@@ -36,7 +36,8 @@ def eager_pytorch(bundle: Bundle, size: Size, camera: Size, device: str, threads
         resized = cv2.resize(rgb, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
         normalised = (resized.astype(np.float32) / 255.0 - mean) / std
         pixels = torch.from_numpy(normalised.transpose(2, 0, 1)[None].copy()).to(device)
-        with torch.inference_mode():
+        # as PyTorch comes, whatever the backends beside it have set
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=True):
             logits = network(pixels)
             full = torch.nn.functional.interpolate(
                 logits, size=camera, mode='bilinear', align_corners=card.align_corners

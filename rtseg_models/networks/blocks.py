@@ -135,13 +135,14 @@ class PyramidPooling(nn.Module):
     def _factors(self, h: int, w: int, bins: int, device: torch.device) -> Tuple[Tensor, ...]:
         key = (h, w, bins, device)
         if key not in self._matrices:
-            factors = (
-                _pool_matrix(h, bins),
-                _pool_matrix(w, bins).t(),
-                _stretch_matrix(bins, h, self.align_corners),
-                _stretch_matrix(bins, w, self.align_corners).t(),
-            )
-            self._matrices[key] = tuple(m.contiguous().to(device) for m in factors)
+            with torch.inference_mode(False):  # those that are made in it could not serve a later training
+                factors = (
+                    _pool_matrix(h, bins),
+                    _pool_matrix(w, bins).t(),
+                    _stretch_matrix(bins, h, self.align_corners),
+                    _stretch_matrix(bins, w, self.align_corners).t(),
+                )
+                self._matrices[key] = tuple(m.contiguous().to(device) for m in factors)
         return self._matrices[key]
 
     def forward(self, x: Tensor) -> Tensor:

@@ -155,7 +155,9 @@ class _Transforms:
         try:
             from tf2_ros import Buffer, TransformException, TransformListener
         except ImportError as error:
-            raise Unavailable(f"parameter 'cloud' is 'lidar', which needs the ROS package tf2_ros_py: {error}") from error
+            raise Unavailable(
+                f"parameter 'cloud' is 'lidar', which needs the ROS package tf2_ros_py: {error}"
+            ) from error
         self._error = TransformException
         self._buffer = Buffer()
         self._listener = TransformListener(self._buffer, node)

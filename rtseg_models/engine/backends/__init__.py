@@ -20,6 +20,7 @@ from ...card import Card, Size
 from ...errors import ConfigurationError, Unavailable
 from ..postprocess import Grid
 from .cache import CACHE
+from .nvidia import tensorrt_version
 
 _log = logging.getLogger('rtseg')
 
@@ -99,7 +100,8 @@ def installed(name: str) -> bool:
     if spec is None or name != 'tensorrt':
         return spec is not None
     folders = [Path(p) for p in spec.submodule_search_locations or ()]
-    return any((f / 'capi' / 'libonnxruntime_providers_tensorrt.so').is_file() for f in folders)
+    provided = any((f / 'capi' / 'libonnxruntime_providers_tensorrt.so').is_file() for f in folders)
+    return provided and tensorrt_version() != ''  # onnxruntime-gpu has the provider without TensorRT, too
 
 
 def _openvino_reads_our_graphs() -> bool:

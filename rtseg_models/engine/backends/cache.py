@@ -22,6 +22,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Callable, Dict, Iterator, Optional, Tuple, TypeVar
 
+from ... import __version__
 from ...bundle import Bundle, sha256_of
 from ...card import Size
 from ...errors import NotKept, RtsegError
@@ -35,8 +36,10 @@ Engine = TypeVar('Engine')
 
 def engine_key(bundle: Bundle, size: Size, precision: str, runtime: str, version: str, device: str) -> str:
     """Folder name of an engine: all that makes it valid or stale."""
-    card = bundle.card
-    baked = (card.weights_sha256, card.network, sorted(card.network_args.items()), card.classes, card.mean, card.std)
+    card, graph = bundle.card, bundle.path / f'{size[0]}x{size[1]}.onnx'
+    made_of = sha256_of(graph) if graph.is_file() else __version__  # without, the package exports one
+    facts_of_card = (card.network, sorted(card.network_args.items()), card.classes, card.mean, card.std)
+    baked = (card.weights_sha256, made_of, *facts_of_card)
     network = hashlib.sha256(repr(baked).encode()).hexdigest()[:16]
     facts = (runtime, version, device, precision, f'{size[0]}x{size[1]}', network)
     return re.sub(r'[^A-Za-z0-9._-]+', '-', '_'.join(facts))

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional
 
@@ -19,6 +22,7 @@ from . import Options, choose_precision, device_index
 from .graphs import graph_file
 from .nvidia import gpu_name
 
+_log = logging.getLogger('rtseg')
 _OUT_OF_MEMORY = ('out of memory', 'Failed to allocate memory', 'bad_alloc', 'bad allocation', 'ALLOC_FAILED')
 _CANNOT_START = ('CUDA failure', 'CUDA error', 'CUDNN failure', 'CUBLAS failure')
 _CONTEXT_LOST = ('CUDA failure', 'CUDA error')  # all that it reports of the CUDA runtime; a context rarely survives one
@@ -89,8 +93,12 @@ def open_session(graph: Path, provider: str, settings: Dict[str, Any], threads: 
         # TF32 would round convolutions to 10 bits behind fp32's name. TensorRT's provider has no option for it, CUDA's
         # only a recent one; NVIDIA's libraries read this when they start.
         os.environ.setdefault('NVIDIA_TF32_OVERRIDE', '0')
+        # Since 1.16; else operators that a provider lacks would run on the CPU, behind its name.
+        options.add_session_config_entry('session.disable_cpu_ep_fallback', '1')
+        _load_cuda()
     try:
-        session = onnxruntime.InferenceSession(str(graph), options, providers=[(provider, settings)])
+        # Without enable_fallback=0, what goes wrong would be printed, and done again on the CPU.
+        session = onnxruntime.InferenceSession(str(graph), options, providers=[(provider, settings)], enable_fallback=0)
     except Exception as error:  # as above
         text = str(error)
         if any(s in text for s in _OUT_OF_MEMORY):
@@ -103,6 +111,16 @@ def open_session(graph: Path, provider: str, settings: Dict[str, Any], threads: 
     if found != provider:  # onnxruntime goes on with the CPU when a provider's libraries do not load
         raise Unavailable(f'onnxruntime {version} offers {provider} but started {found}: {_hint(provider)}')
     return session
+
+
+@lru_cache(maxsize=None)
+def _load_cuda() -> None:
+    """Load the CUDA libraries that pip has installed, where onnxruntime (since 1.21) does not look by itself."""
+    preload = getattr(onnxruntime, 'preload_dlls', None)
+    if preload is not None:
+        with redirect_stdout(io.StringIO()) as said:
+            preload()
+        _log.debug('onnxruntime, preloading CUDA: %s', said.getvalue())
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from ...errors import Unavailable
 from . import Options, choose_precision, device_index
 from .cache import build_cached, engine_key, is_cached
 from .graphs import graph_file
-from .nvidia import gpu_name, tensorrt_version
+from .nvidia import gpu, tensorrt_version
 from .onnxruntime_backend import OnnxRuntimeBackend, explained, open_session, try_out
 
 PROVIDER = 'TensorrtExecutionProvider'
@@ -68,5 +68,6 @@ def _precision(bundle: Bundle, options: Options) -> str:
 
 def _key(bundle: Bundle, size: Size, options: Options) -> str:
     version = f'{onnxruntime.__version__}-{tensorrt_version()}'
-    device = f'{options.device}-{gpu_name(device_index(options.device))}'
+    found = gpu(device_index(options.device))
+    device = options.device if found is None else f'{options.device}-{found.name}-{found.multiprocessors}'
     return engine_key(bundle, size, _precision(bundle, options), 'tensorrt', version, device)

@@ -48,14 +48,15 @@ def _fused() -> Any:
 
 def label_logits(logits: Tensor, grid: DeviceGrid) -> Tuple[Tensor, Tensor]:
     """Logits (N,C,h,w) float32 to labels (N,H,W) uint8, lowest class on ties, and whether all of them are finite."""
-    fused = _fused() if logits.is_cuda and not _given_up else None
-    if fused is not None:
+    if logits.is_cuda and not _given_up:
         try:
-            found: Tuple[Tensor, Tensor] = fused(logits, grid)
-            return found
+            fused = _fused()
+            if fused is not None:
+                found: Tuple[Tensor, Tensor] = fused(logits, grid)
+                return found
         except torch.cuda.OutOfMemoryError:
             raise
-        except Exception as error:  # Triton's many: no C compiler, no Python.h, a cache that cannot be written
+        except Exception as error:  # Triton's many: a library too new, no C compiler, no Python.h, a read-only cache
             if 'CUDA error' in str(error):
                 raise
             _given_up.append(error)

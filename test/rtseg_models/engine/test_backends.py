@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -215,7 +216,7 @@ def test_a_size_without_a_graph_is_refused_where_pytorch_is_not(bundle, monkeypa
         open_backend(bundle, (96, 160), 'onnxruntime', Options(device='cpu'))
 
 
-def test_keys_differ_in_everything_that_makes_an_engine_stale(bundle):
+def test_keys_differ_in_everything_that_makes_an_engine_stale(bundle, tmp_path):
     facts = {'size': (512, 1024), 'precision': 'fp32', 'runtime': 'r', 'version': '1', 'device': 'cpu'}
     changed = {'size': (1024, 512), 'precision': 'fp16', 'runtime': 's', 'version': '2', 'device': 'cuda:1'}
     keys = {engine_key(bundle, **facts), *(engine_key(bundle, **{**facts, k: v}) for k, v in changed.items())}
@@ -223,7 +224,10 @@ def test_keys_differ_in_everything_that_makes_an_engine_stale(bundle):
     keys.add(engine_key(other, **facts))
     keys.add(engine_key(replace(bundle, card=replace(bundle.card, mean=(0.5, 0.5, 0.5))), **facts))
     keys.add(engine_key(replace(bundle, card=replace(bundle.card, network_args={'dw_relu': True})), **facts))
-    assert len(keys) == 9 and all('/' not in key for key in keys)
+    retraced = shutil.copytree(bundle.path, tmp_path / 'bundle')
+    (retraced / '512x1024.onnx').write_bytes(b'another graph of the same weights')
+    keys.add(engine_key(replace(bundle, path=retraced), **facts))
+    assert len(keys) == 10 and all('/' not in key for key in keys)
 
 
 def test_openvino_starts_from_its_cache_and_survives_damage(bundle, tmp_path):

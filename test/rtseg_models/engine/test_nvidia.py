@@ -6,9 +6,14 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import importlib.machinery
+import importlib.util
+from pathlib import Path
+from typing import Iterator
 
 import pytest
 
+from rtseg_models.engine import backends
 from rtseg_models.engine.backends import nvidia
 
 
@@ -25,10 +30,22 @@ class Driver:
         name.value = b'Orin'
         return 0
 
+    def cuDeviceGetAttribute(self, count: object, attribute: int, device: object) -> int:
+        assert attribute == 16  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
+        count._obj.value = 14  # type: ignore[attr-defined]
+        return 0
+
+
+@pytest.fixture(autouse=True)
+def asked_anew() -> Iterator[None]:
+    nvidia.tensorrt_version.cache_clear()
+    yield
+    nvidia.tensorrt_version.cache_clear()
+
 
 def test_the_driver_names_its_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, 'CDLL', lambda name: Driver())
-    assert nvidia.gpu_name() == 'Orin'
+    assert nvidia.gpu_name() == 'Orin' and nvidia.gpu() == ('Orin', 14)
     assert nvidia.gpu_name(1) == ''
 
 
@@ -46,3 +63,15 @@ def test_without_the_libraries_nothing_is_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(ctypes, 'CDLL', missing)
     monkeypatch.setattr(ctypes.util, 'find_library', lambda name: f'lib{name}.so.10')
     assert nvidia.gpu_name() == nvidia.tensorrt_version() == ''
+
+
+def test_the_provider_without_tensorrt_itself_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wheel of onnxruntime-gpu brings the provider, whether or not TensorRT is there."""
+    (tmp_path / 'capi').mkdir()
+    (tmp_path / 'capi' / 'libonnxruntime_providers_tensorrt.so').touch()
+    found = importlib.machinery.ModuleSpec('onnxruntime', None, is_package=True)
+    found.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: found)
+    for version in ('', '101300'):
+        monkeypatch.setattr(backends, 'tensorrt_version', lambda version=version: version)
+        assert backends.installed('tensorrt') is bool(version)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,20 @@ def test_pytorch_frees_memory_and_tries_once_more(cuda_backend, text):
     assert len(run.left) == 1
 
 
+def test_the_second_try_finds_the_memory_of_the_first_free(cuda_backend):
+    """An error holds the frames that it passed, and these the tensors of the failed run."""
+    kept = []
+
+    def run():
+        tensors = np.zeros(3)
+        if kept:
+            return kept[0]() is None
+        kept.append(weakref.ref(tensors))
+        raise short_memory()
+
+    assert cuda_backend._guarded(run)
+
+
 @pytest.mark.parametrize('text', SHORT_ELSEWHERE)
 def test_short_memory_of_pytorch_on_the_cpu_is_a_memory_error(text):
     backend = pytest.importorskip('rtseg_models.engine.backends.torch_backend')
@@ -146,6 +161,7 @@ def strange_gpu(monkeypatch):
 
     class GpuSession(Session):
         def __init__(self, graph, options, providers):
+            assert options.get_session_config_entry('session.disable_cpu_ep_fallback') == '1'
             if 'start' in texts:
                 raise RuntimeError(texts['start'])
             super().__init__(RuntimeError(texts['run']))
@@ -169,7 +185,7 @@ def strange_gpu(monkeypatch):
 
         real = onnxruntime.InferenceSession
 
-        def __new__(cls, graph, options, providers):
+        def __new__(cls, graph, options, providers, enable_fallback):
             on_cpu = providers[0][0] == 'CPUExecutionProvider'
             return (cls.real if on_cpu else GpuSession)(graph, options, providers=providers)
 
@@ -236,6 +252,22 @@ def test_device_auto_goes_to_the_cpu_where_no_runtime_has_kernels_for_the_gpu(ti
     backend = open_backend(tiny_bundle, (64, 96), name, Options())
     assert backend.device == 'cpu' and backend.fallback.count(NO_KERNELS) == (3 if name == 'auto' else 1)
     assert np.isfinite(backend.infer(np.zeros((1, 64, 96, 3), np.uint8))).all()
+
+
+def test_onnxruntime_does_not_go_on_with_the_cpu_by_itself(tiny_bundle, monkeypatch, capsys):
+    """Its own class would print what went wrong, and open a session on the CPU in place of the one asked for."""
+    onnxruntime = pytest.importorskip('onnxruntime')
+    tried = []
+
+    def create(self, providers, *rest):
+        tried.append(providers)
+        raise RuntimeError('CUDA failure 2: out of memory ; GPU=0')
+
+    monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: ['CUDAExecutionProvider'])
+    monkeypatch.setattr(onnxruntime.InferenceSession, '_create_inference_session', create)
+    with pytest.raises(MemoryError, match='out of memory'):
+        open_backend(tiny_bundle, (64, 96), 'onnxruntime', Options(device='cuda'))
+    assert len(tried) == 1 and capsys.readouterr().out == ''
 
 
 @pytest.mark.parametrize('moment', ['start', 'run'])

@@ -102,6 +102,21 @@ def test_a_fused_kernel_that_cannot_be_built_is_given_up_with_a_warning(fused, c
     assert 'Failed to find C compiler' in line
 
 
+def test_a_triton_that_cannot_be_imported_is_given_up_too(fused, monkeypatch, caplog):
+    fused(None)
+
+    def missing():
+        raise ImportError("libc.so.6: version `GLIBC_2.99' not found")
+
+    monkeypatch.setattr(torch_upsample, '_fused', missing)
+    grid = DeviceGrid(Grid.between((90, 131), (64, 96), 8, (8, 12)), 'cpu')
+    logits = torch.zeros((1, 11, 8, 12))
+    assert torch.equal(
+        torch.as_tensor(label_logits(logits.as_subclass(OnTheGpu), grid)[0]), label_in_bands(logits, grid)
+    )
+    assert 'GLIBC_2.99' in caplog.text
+
+
 @pytest.mark.parametrize('error', [RuntimeError('CUDA error: device lost'), torch.cuda.OutOfMemoryError('no room')])
 def test_a_lost_device_and_short_memory_are_not_taken_for_a_kernel_that_cannot_be_built(error, fused):
     calls = fused(error)

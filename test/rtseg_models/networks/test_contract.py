@@ -75,6 +75,15 @@ def test_gradient_reaches_every_parameter(name):
 
 
 @pytest.mark.parametrize('name', NETWORKS)
+def test_what_inference_keeps_serves_learning(name):
+    network = build_network(name, 2)
+    x = torch.randn(2, 3, *(max(64, 2 * network.multiple),) * 2)
+    with torch.inference_mode():
+        network.eval()(x)
+    network.train()(x).square().mean().backward()
+
+
+@pytest.mark.parametrize('name', NETWORKS)
 def test_evaluation_is_deterministic_and_ignores_the_batch(name):
     torch.manual_seed(0)
     network = build_network(name, 7).eval()
