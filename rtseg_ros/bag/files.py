@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Any, BinaryIO, List, Optional, Tuple
 
 from rosbags.typesys import Stores, get_typestore
+
+from rtseg_models.errors import RtsegError
 
 from .framing import zstd
 
@@ -47,13 +50,30 @@ def unpacked_name(path: Path) -> Path:
 
 
 def unpacked_copy(path: Path, folder: Path) -> Tuple[Path, str]:
-    """What can be unpacked of a packed storage file, in ``folder``; and why that is not all, empty where it is."""
+    """What can be unpacked of a packed storage file, in ``folder``; and why that is not all, empty where it is.
+
+    RtsegError where the folder's disk has no room for it.
+    """
     copy = folder / unpacked_name(path).name
-    with copy.open('wb') as out:
-        try:
-            with zstd.open(path, 'rb') as packed:
-                for block in iter(lambda: packed.read1(1 << 20), b''):  # read would drop what precedes an error
-                    out.write(block)
-        except (zstd.ZstdError, EOFError) as error:
-            return copy, str(error)
-    return copy, ''
+    try:
+        with copy.open('wb') as out:
+            return copy, _unpack(path, out)
+    except OSError as error:
+        raise RtsegError(
+            f'{path}: cannot be unpacked into {folder}: {error.strerror}; have TMPDIR name a disk with room'
+        ) from error
+
+
+def _unpack(path: Path, out: BinaryIO) -> str:
+    """Why not all of a packed file could be read, empty where it could; OSError where it cannot be written."""
+    with ExitStack() as stack:
+        packed: Any = None
+        while True:
+            try:
+                packed = packed or stack.enter_context(zstd.open(path, 'rb'))
+                block = packed.read1(1 << 20)  # read would drop what precedes an error
+            except (zstd.ZstdError, EOFError, OSError) as error:
+                return str(error)
+            if not block:
+                return ''
+            out.write(block)

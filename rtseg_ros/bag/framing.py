@@ -87,7 +87,7 @@ def walk(how: Format, file: BinaryIO, path: Path, faults: List[str], starts: Seq
             if record is None:
                 return
             message = how.message(record)
-        except (Broken, Cut, *GARBLED) as error:
+        except (Broken, Cut, *GARBLED, OSError) as error:  # the last for a bad sector
             if known is None:
                 if not isinstance(error, Cut):
                     raise

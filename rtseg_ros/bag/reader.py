@@ -66,7 +66,7 @@ class Bag:
         self._copies: Dict[Path, Path] = {}  # what a copy that is read stands for
         self._gap: Optional[int] = None  # of the files there, how many come before one that is missing
         try:
-            self._parts: List[Any] = self._open()
+            self._parts: List[Any] = self._opened()
             if not self.topics and self._faults:
                 raise BundleError(f'{path}: not a bag that can be read: {"; ".join(self.faults)}')
         except BaseException:  # nobody will call close: an interruption leaves no file open and no copy behind
@@ -96,6 +96,12 @@ class Bag:
             sentence = sentence.replace(str(copy), str(path))
         return sentence
 
+    def _opened(self) -> List[Any]:
+        try:
+            return self._open()
+        except OSError as error:  # of one bag, while an OSError that is raised later may be of the output's disk
+            raise BundleError(f'{self.path}: cannot be read: {error}') from error
+
     def _open(self) -> List[Any]:
         if not self.path.exists():
             raise NotFound(f'{self.path}: no such bag')
@@ -120,6 +126,9 @@ class Bag:
             self.notes.append(f'{self.path}: metadata.yaml is missing; its {len(files)} file(s) are read in name order')
             numbers = [part_number(p) for p in files] if len(files) > 1 else []
             self._gap = next((i for i, n in enumerate(numbers) if n is not None and n != i), None)
+            if self._gap:  # of the first, a number may be a date's
+                found = files[self._gap].name
+                self._faults.append(f'{self.path}: a file before {found} is missing; the other files are read')
         names = list(dict.fromkeys(LISTED_FILE.findall(facts)))
         have = {unpacked_name(p).name: p for p in files}
         lost = [name for name in names if name not in have]
@@ -136,9 +145,11 @@ class Bag:
         except Exception as error:  # as above
             self._faults.append(f'{path}: damaged ({error}); what is whole of it is read')
             return Salvage(path, self._faults)
-        if path.suffix == '.mcap' and not reader.storage.chunks and reader.message_count:
-            return Salvage(path, self._faults)  # of a file without index, rosbags wants the times in order
-        return reader
+        if path.suffix != '.mcap' or not reader.message_count:
+            return reader
+        # Of a file without chunks rosbags wants the times in order, of chunks without an index it sees nothing.
+        chunks = reader.storage.chunks
+        return reader if chunks and all(c.channel_count for c in chunks) else Salvage(path, self._faults)
 
     def _unpacked(self, path: Path) -> Path:
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix='rtseg-bag-')))
@@ -243,6 +254,11 @@ class Bag:
                 if part.path.suffix in SEARCHABLE and not isinstance(part, Salvage):
                     behind = self._after(part.path, wanted, latest if read else first, last, level)
                     yield from ((message, whole) for message in behind)
+            else:
+                expected = sum(c.msgcount or 0 for c in wanted)
+                if read < expected and first is None and last is None and not isinstance(part, Salvage):
+                    self._faults.append(f'{part.path}: {read} of {expected} messages are found; its index is damaged')
+                    whole = False
             whole = whole and _nothing_lost(part)
 
     def _after(

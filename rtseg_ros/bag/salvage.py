@@ -8,6 +8,7 @@ A search through the file by the formats' own framing, of MCAP and ROS 1 bags, a
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -66,23 +67,23 @@ class Salvage:
             yield from self._scan(self.path, faults)
         except GARBLED as error:
             faults.append(f'{self.path}: holds a record that cannot be made out ({error}); the rest is skipped')
+        except OSError as error:  # a bad sector, or a file of somebody else
+            faults.append(f'{self.path}: cannot be read on ({error}); the rest is skipped')
 
 
 def _scan_sqlite(path: Path, faults: List[str]) -> Iterator[Message]:
     read = 0
-    connection = sqlite3.connect(f'{path.resolve().as_uri()}?immutable=1', uri=True)
     try:
-        connection.execute('PRAGMA writable_schema=ON')  # lets SQLite open a file shorter than its header says
-        topics = {key: (name, kind) for key, name, kind in connection.execute('SELECT id, name, type FROM topics')}
-        for key, record_time_ns, raw in connection.execute(
-            'SELECT topic_id, timestamp, data FROM messages ORDER BY id'
-        ):
-            read += 1
-            yield (*topics[key], record_time_ns, raw)
-    except sqlite3.DatabaseError as error:
+        with closing(sqlite3.connect(f'{path.resolve().as_uri()}?immutable=1', uri=True)) as connection:
+            connection.execute('PRAGMA writable_schema=ON')  # lets SQLite open a file shorter than its header says
+            topics = {key: (name, kind) for key, name, kind in connection.execute('SELECT id, name, type FROM topics')}
+            for key, record_time_ns, raw in connection.execute(
+                'SELECT topic_id, timestamp, data FROM messages ORDER BY id'
+            ):
+                read += 1
+                yield (*topics[key], record_time_ns, raw)
+    except sqlite3.Error as error:
         faults.append(f'{path}: damaged after {read} messages ({error}); the rest is skipped')
-    finally:
-        connection.close()
 
 
 _SCANS: Dict[str, Callable[[Path, List[str]], Iterator[Message]]] = {

@@ -64,7 +64,7 @@ def _index(file: BinaryIO, topics: Topics) -> List[int]:
     summary = struct.unpack_from('<Q', footer, 9)[0] if footer[:9] == b'\x02\x14' + bytes(7) else end
     starts: Dict[int, int] = {}
     for position in (8, summary):
-        with suppress(Cut, *GARBLED):
+        with suppress(Cut, *GARBLED, OSError):
             while position < end:
                 file.seek(position)
                 opcode, size = struct.unpack('<cQ', take(file, 9))
@@ -81,7 +81,7 @@ def _index(file: BinaryIO, topics: Topics) -> List[int]:
 
 def _begins(file: BinaryIO, start: int, length: int) -> bool:
     """Whether there is a chunk where a perhaps damaged index says so."""
-    with suppress(Cut, *GARBLED):
+    with suppress(Cut, *GARBLED, OSError):
         file.seek(start)
         return take(file, 9) == struct.pack('<cQ', CHUNK, length - 9)
     return False

@@ -40,11 +40,11 @@ def _index(file: BinaryIO, start: int, topics: Topics) -> List[int]:
     """
     end = index = file.seek(0, io.SEEK_END)
     file.seek(start)
-    with suppress(Cut, *GARBLED):
+    with suppress(Cut, *GARBLED, OSError):
         index = struct.unpack('<Q', _header(file)['index_pos'])[0]
     starts = set()
     for position in (start, index):
-        with suppress(Cut, *GARBLED):
+        with suppress(Cut, *GARBLED, OSError):
             while position < end:
                 file.seek(position)
                 header = _header(file)
@@ -59,7 +59,7 @@ def _index(file: BinaryIO, start: int, topics: Topics) -> List[int]:
 
 def _begins(file: BinaryIO, start: int) -> bool:
     """Whether there is a chunk where a perhaps damaged index says so."""
-    with suppress(Cut, *GARBLED):
+    with suppress(Cut, *GARBLED, OSError):
         file.seek(start)
         return _header(file).get('op') == CHUNK
     return False

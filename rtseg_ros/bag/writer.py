@@ -118,6 +118,11 @@ class MaskBagWriter:
             os.fsync(file.fileno())
         target = self.path / f'{self.path.name}_{len(self.files)}.mcap'
         written.replace(target)
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the new name, too, before a journal tells of it
+        finally:
+            os.close(folder)
         shutil.rmtree(self._unfinished)
         self.files.append(target)
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from recordings import FRAME_ID, PERIOD_NS, START_NS, Entry, drive, png, write_bag
 from rosbags.highlevel import AnyReader
 
-from rtseg_models.errors import BundleError, NotFound, UsageError
+from rtseg_models.errors import BundleError, NotFound, RtsegError, UsageError
 from rtseg_ros.bag import Bag, MaskBagWriter, read_images
 from rtseg_ros.bag.files import unpacked_copy
 from rtseg_ros.bag.framing import zstd
@@ -132,6 +134,8 @@ def test_frame_numbers_are_known_up_to_what_is_missing(split):
     files[1].unlink()
     with Bag(split) as bag:  # the numbers in the files' names tell
         assert [r.placed for r in bag.images(['/mask'])] == [True, True, False, False]
+        (fault,) = bag.faults
+    assert f'a file before {files[2].name} is missing' in fault
 
 
 def test_of_a_packed_file_that_is_cut_short_all_that_precedes_the_cut_is_unpacked(tmp_path):
@@ -141,6 +145,17 @@ def test_of_a_packed_file_that_is_cut_short_all_that_precedes_the_cut_is_unpacke
     copy, why = unpacked_copy(tmp_path / 'drive.mcap.zstd', tmp_path)
     assert copy.name == 'drive.mcap' and why
     assert 200_000 < copy.stat().st_size < 600_000 and content.startswith(copy.read_bytes())
+
+
+def test_a_full_disk_for_what_is_unpacked_is_named(split, monkeypatch, tmp_path):
+    (tmp_path / 'full.mcap.zstd').write_bytes(zstd.compress(next(split.glob('*.mcap')).read_bytes()))
+
+    def full(path, out):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr('rtseg_ros.bag.files._unpack', full)
+    with pytest.raises(RtsegError, match=r'full\.mcap\.zstd: cannot be unpacked into .*: No space left.*TMPDIR'):
+        Bag(tmp_path / 'full.mcap.zstd')
 
 
 @pytest.mark.parametrize('metadata', (True, False))

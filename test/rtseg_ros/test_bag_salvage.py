@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
+import io
+import os
 import struct
 from pathlib import Path
 from typing import Iterator
@@ -11,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recordings import PERIOD_NS, START_NS, drive, write_bag
+from rosbags.rosbag2 import Reader
 
 from rtseg_models.errors import BundleError
 from rtseg_ros.bag import Bag
@@ -137,6 +141,64 @@ def without_index(file: Path, back_ns: int, since: int) -> bytes:
     return b''.join(out)
 
 
+def without_message_index(file: Path) -> bytes:
+    """An MCAP file whose chunks have no index of their messages, as a recorder's option noMessageIndex leaves it."""
+    out, chunks, summary = bytearray(b'\x89MCAP0\r\n'), [], 0
+    for opcode, record in records_of(file.read_bytes()[8:-8]):
+        if opcode == 6:
+            chunks.append(len(out))
+        if opcode == 8:  # a chunk's place in the file, without the places of its messages
+            start, end, _, length, offsets = struct.unpack_from('<QQQQI', record)
+            record = struct.pack('<QQQQIQ', start, end, chunks.pop(0), length, 0, 0) + record[36 + offsets + 8 :]
+        if opcode == 2:
+            record = struct.pack('<QQI', summary, 0, 0)
+        if opcode not in (7, 14):  # indices of messages and of the summary
+            out += struct.pack('<BQ', opcode, len(record)) + record
+        if opcode == 15:  # end of data
+            summary = len(out)
+    return bytes(out + out[:8])
+
+
+def test_chunks_without_a_message_index_are_read(tmp_path, pairs):
+    source = write_bag(tmp_path / 'source', [e for e in drive(pairs) if e.topic == TOPIC])
+    path = tmp_path / 'quick.mcap'
+    path.write_bytes(without_message_index(source / 'source.mcap'))
+    with Reader(path) as reader:
+        assert reader.message_count == len(pairs) and not list(reader.messages())  # what rosbags makes of it
+    with Bag(path) as bag:
+        assert [(r.stamp_ns - START_NS) // PERIOD_NS for r in bag.images([TOPIC])] == list(range(len(pairs)))
+        assert not bag.faults
+
+
+class Worn(io.FileIO):
+    """A file with a bad sector."""
+
+    bad = range(0)
+
+    def readinto(self, buffer):
+        position = self.tell()
+        if self.bad and position < self.bad.stop and position + len(buffer) > self.bad.start:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().readinto(buffer)
+
+
+def test_a_bad_sector_costs_only_its_chunk(tmp_path, monkeypatch):
+    _, path, content = noise(tmp_path / 'drive', 'mcap')
+    whole, middle = Path.open, len(content) // 2
+    monkeypatch.setattr(Worn, 'bad', range(middle, middle + 1))
+
+    def opened(self, *arguments, **options):
+        if self == path and arguments[:1] == ('rb',):
+            return io.BufferedReader(Worn(self))
+        return whole(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, 'open', opened)
+    with Bag(path) as bag:
+        found = [(r.stamp_ns - START_NS) // PERIOD_NS for r in bag.images([TOPIC])]
+        assert len(bag.faults) >= 2  # the first reader's, and the search's
+    assert 4 <= len(found) < 8 and found == sorted(set(found)) and found[-1] == 7
+
+
 def test_without_an_index_a_clock_that_was_set_back_is_no_damage(tmp_path, pairs):
     source = write_bag(tmp_path / 'source', [e for e in drive(pairs) if e.topic == TOPIC])
     path = tmp_path / 'unindexed.mcap'
@@ -168,7 +230,8 @@ def test_garbage_anywhere_is_survived(share, length, form, pairs, tmp_path_facto
             records = list(bag.images([TOPIC])) if TOPIC in bag.topics else []
     except BundleError:
         return
-    assert len(records) <= 3
+    assert len({r.stamp_ns for r in records if r.message}) == sum(r.message is not None for r in records) <= 3
+    assert bag.faults or len(records) == 3
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
