@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from rtseg_models.bundle import load_bundle
 from rtseg_models.cli.model_options import BACKEND, DEVICE, PRECISION, SIZE
-from rtseg_models.errors import RtsegError, UsageError
+from rtseg_models.errors import DeviceLost, RtsegError, UsageError
 
 from ..report import RunSummary, write_html, write_json
 from ..reporting.measures import figures
@@ -153,7 +153,7 @@ def _run(
                     if follower.wants_stop() and job is not jobs[-1]:  # the signal came after its last frame
                         raise Interrupted(f'interrupted behind {job.name}; go on with --resume')
                 except RtsegError as error:
-                    if len(jobs) == 1 or isinstance(error, UsageError):  # of the command, not of the bag
+                    if len(jobs) == 1 or isinstance(error, (UsageError, DeviceLost)):  # of all, not of the bag
                         raise
                     failed[job.name] = str(error)
                     console.print(f'{job.name}: {error}', style='red', markup=False, soft_wrap=True)

@@ -68,10 +68,17 @@ def run_on_ray(jobs: List[Job], address: str, say: Callable[[str], None]) -> Tup
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise Unavailable(f'no Ray cluster at {address!r}: {error}') from error
     try:
-        return _gather(ray, [replace(job, networks=1) for job in jobs], say)
+        return _gather(ray, [_for_workers(job) for job in jobs], say)
     finally:
         if begun:
             ray.shutdown()
+
+
+def _for_workers(job: Job) -> Job:
+    """The job with one network, and with paths that mean the same wherever a worker was started."""
+    shipped = not os.path.exists(job.model)
+    model = job.model if shipped else os.path.abspath(job.model)
+    return replace(job, networks=1, bag=os.path.abspath(job.bag), out=os.path.abspath(job.out), model=model)
 
 
 def _gather(ray: Any, jobs: List[Job], say: Callable[[str], None]) -> Tuple[List[JobResult], Dict[str, str]]:

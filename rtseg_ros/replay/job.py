@@ -22,7 +22,8 @@ from rtseg_models.engine.kernels import CORES
 from ..bag import Bag, MaskBagWriter, storage_files
 from ..bag.wal import log_of
 from ..image_codec import BadFrame
-from ..report import pipeline_settings
+from ..machine import versions
+from ..report import PARTICIPANTS, pipeline_settings
 from ..reporting.measures import FrameRecord
 from .ahead import ahead
 from .journal import MASKS, Journal
@@ -167,7 +168,8 @@ def _identity(job: Job, settings: Dict[str, Any], weights_sha256: str) -> Dict[s
         'end_s': job.end_s,
         'stride': job.stride,
         'outputs': job.outputs,
-        'truth': asdict(job.truth) if job.truth else None,
+        'truth': {**asdict(job.truth), **job.truth.contents()} if job.truth else None,
+        'versions': versions((*PARTICIPANTS, 'rtseg_ros')),
         **settings,
     }
 

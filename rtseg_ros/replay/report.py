@@ -8,7 +8,7 @@ import datetime
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -45,6 +45,12 @@ def summarise(
     notes = list(dict.fromkeys(note for result in results for note in result.notes))
     faults = [f'{bag}: {reason}' for bag, reason in failed.items()]
     faults += [fault for result in results for fault in result.faults]
+    other = [result.job.name for result in results if result.settings != results[0].settings]
+    if other:
+        faults.append(
+            f'{", ".join(other)}: not run as {bags[0]} was, on {_told(results[0].settings)}; name --backend, '
+            '--precision and --device'
+        )
     if job.truth is not None:
         missing = _missing_truth(records)
         faults += missing[0]
@@ -76,6 +82,10 @@ def summarise(
         examples=[e for result, chosen in choose(results, card.classes) for e in read_examples(result, chosen, bundle)],
         created=datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d %H:%M UTC'),
     )
+
+
+def _told(settings: Dict[str, Any]) -> str:
+    return ' '.join(str(settings[key]) for key in ('backend', 'device', 'precision'))
 
 
 def _missing_truth(records: Sequence[FrameRecord]) -> Tuple[List[str], List[str]]:

@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple, Union
 import cv2
 import numpy as np
 
+from rtseg_models.bundle import sha256_of
 from rtseg_models.datasets.sample import list_images, read_label
 from rtseg_models.engine import kernels
 from rtseg_models.errors import BundleError, NotFound, RtsegError, UsageError
@@ -76,6 +77,16 @@ class TruthSpec:
     def name(self) -> str:
         """The topic or folder, for people."""
         return self.topic or self.folder
+
+    def contents(self) -> Dict[str, Any]:
+        """What tells whether a folder or a file of classes has changed since; a topic's are the bag's."""
+        folder = sorted(Path(self.folder).iterdir()) if self.folder else []
+        states = [path.stat() for path in folder if path.is_file()]
+        classes = Path(self.classes) if self.classes not in ('', *CLASS_SETS) else None
+        return {
+            'labels': [len(states), sum(s.st_size for s in states), max((s.st_mtime_ns for s in states), default=0)],
+            'classes': sha256_of(classes) if classes is not None else '',
+        }
 
     def open(self, bag: Path, class_names: Sequence[str], ignore_id: int) -> Truth:
         """The ground truth of a bag in a bundle's ids; NotFound, BundleError or UsageError where it cannot be had."""
@@ -186,7 +197,7 @@ class TopicTruth:
         waiting = self._ahead.pop(record.stamp_ns, None)
         if waiting is not None:
             return self._unpack(waiting[1], record)
-        while sum(recorded > record.record_time_ns for recorded, _ in self._ahead.values()) < LOOKAHEAD:
+        while self._later(record) < LOOKAHEAD:
             label = next(self._labels, None)
             if label is None:
                 break
@@ -197,6 +208,13 @@ class TopicTruth:
             else:
                 self._keep(label)
         raise NoTruth(f'no label with stamp {record.stamp_ns}')
+
+    def _later(self, record: ImageRecord) -> int:
+        """How many of the labels held were recorded, and are of frames, behind this one; the others wait for nobody."""
+        return sum(
+            stamp_ns > record.stamp_ns and recorded_ns > record.record_time_ns
+            for stamp_ns, (recorded_ns, _) in self._ahead.items()
+        )
 
     @property
     def faults(self) -> List[str]:

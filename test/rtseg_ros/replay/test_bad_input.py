@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from replays import COUNT, LABELS, TOPIC, masks, report, timeless
 from rosbags.typesys import Stores, get_typestore
 
 from rtseg_models.engine import NonFiniteLogits, Pipeline
+from rtseg_models.errors import DeviceLost
 from rtseg_ros.bag import IMAGE_TYPES
+from rtseg_ros.replay import command
 from rtseg_ros.replay.plan import LATEST_S
 
 
@@ -23,6 +26,26 @@ def test_a_bad_bag_among_several_is_listed_and_the_others_are_done(replay, bag, 
     assert result.exit_code == 1
     facts = report(tmp_path / 'out')
     assert facts['frames'] == COUNT and 'broken' in facts['faults'][0]
+
+
+@pytest.mark.parametrize('name', ['away_0.mcap', 'away_0.db3', 'away_0.mcap.zstd'])
+def test_a_bag_on_a_disk_that_is_away_is_listed_and_the_others_are_done(name, replay, bag, tmp_path):
+    (tmp_path / 'away').mkdir()
+    (tmp_path / 'away' / name).symlink_to('/no/such/disk')
+    result = replay(tmp_path / 'away', bag)
+    assert result.exit_code == 1, result.output
+    facts = report(tmp_path / 'out')
+    assert facts['frames'] == COUNT and facts['faults'][0].startswith('away: ')
+
+
+def test_a_lost_device_ends_all_bags(replay, bag, monkeypatch, tmp_path):
+    def lost(*_):
+        raise DeviceLost('cuda: the context is gone')
+
+    monkeypatch.setattr(command, 'run_job', lost)
+    result = replay(bag, shutil.copytree(bag, tmp_path / 'second'))
+    assert result.exit_code == 70 and 'the context is gone' in result.stderr
+    assert not (tmp_path / 'out' / 'report.json').exists()
 
 
 def test_frames_that_do_not_decode_are_dropped_by_reason(replay, pairs, tmp_path):

@@ -91,6 +91,29 @@ def test_refusals_are_those_of_a_run_without_ray(names, error, refused):
         assert len(results) == 2 and failed == {'b': 'not a bag'}
 
 
+def test_workers_are_given_paths_that_mean_the_same_everywhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'own').mkdir()
+    job = replay_job.Job('a', 'drives/a.mcap', 'own', 'out', (), networks=4)
+    sent = fleet._for_workers(job)
+    assert (sent.bag, sent.model, sent.out) == tuple(str(tmp_path / p) for p in ('drives/a.mcap', 'own', 'out'))
+    assert fleet._for_workers(replace(job, model='fast_scnn-camvid')).model == 'fast_scnn-camvid'
+
+
+def test_bags_that_ran_on_something_else_are_faults(tiny_bundle, bags, monkeypatch, tmp_path):
+    """Other arithmetic gives other labels: a worker without bf16 must not go by unnoticed."""
+
+    def spread(jobs, address, say):
+        results = [fleet.do_job(job) for job in jobs]
+        return [results[0], replace(results[1], settings={**results[1].settings, 'precision': 'bf16'})], {}
+
+    monkeypatch.setattr(fleet, 'run_on_ray', spread)
+    arguments = [*bags[:2], '--topic', TOPIC, '--model', tiny_bundle.path, '--out', tmp_path / 'out', '--ray', 'local']
+    assert CliRunner().invoke(main, list(map(str, arguments))).exit_code == 1
+    (fault,) = json.loads((tmp_path / 'out' / 'report.json').read_text())['faults']
+    assert fault.startswith('bag1: not run as bag0 was, on ')
+
+
 def test_a_worker_without_its_device_makes_room_for_another(monkeypatch):
     ended = []
 

@@ -181,6 +181,23 @@ def test_a_job_is_told_from_one_of_other_weights_arithmetic_or_recording(tmp_pat
     assert replay_job._identity(job, {}, 'a') != known
 
 
+def test_a_job_is_told_from_one_whose_labels_or_software_changed_since(tmp_path, monkeypatch):
+    (tmp_path / 'labels').mkdir()
+    (tmp_path / 'labels' / 'frame_0.png').write_bytes(b'damaged')
+    (tmp_path / 'classes.json').write_text('{}')
+    spec = TruthSpec.of(None, tmp_path / 'labels', str(tmp_path / 'classes.json'))
+    job = replace(one_job(tmp_path), truth=spec)
+    known = [replay_job._identity(job, {}, 'a')]
+    assert replay_job._identity(job, {}, 'a') == known[0]
+    (tmp_path / 'labels' / 'frame_0.png').write_bytes(b'repaired')
+    known.append(replay_job._identity(job, {}, 'a'))
+    (tmp_path / 'classes.json').write_text('{"classes": []}')
+    known.append(replay_job._identity(job, {}, 'a'))
+    monkeypatch.setattr(replay_job, 'versions', lambda names: dict.fromkeys(names, '99'))
+    known.append(replay_job._identity(job, {}, 'a'))
+    assert all(a != b for i, a in enumerate(known) for b in known[:i])
+
+
 def one_job(folder):
     bag = folder / 'drive.mcap'
     bag.write_bytes(b'1')

@@ -97,6 +97,16 @@ def test_stamps_that_step_back_keep_their_labels(replay, pairs, tmp_path, monkey
     assert report(tmp_path / 'out')['truth_frames'] == -(-COUNT // 2)
 
 
+def test_labels_recorded_behind_all_images_are_found_whatever_is_left_out(replay, pairs, tmp_path, monkeypatch):
+    """As a labelling tool appends them. The labels of frames that nobody asks for must not fill the look ahead."""
+    monkeypatch.setattr(truth, 'LOOKAHEAD', 2)  # as if the bag had hundreds of frames
+    late_ns = 3600 * 10**9
+    appended = [replace(e, record_time_ns=e.record_time_ns + late_ns * (e.topic == LABELS)) for e in drive(pairs)]
+    path = write_bag(tmp_path / 'appended', appended)
+    assert replay(path, '--ground-truth-topic', LABELS, '--stride', '4').exit_code == 0
+    assert report(tmp_path / 'out')['truth_frames'] == -(-COUNT // 4)
+
+
 def test_images_without_stamp_have_no_ground_truth_by_topic(replay, pairs, tmp_path):
     path = write_bag(tmp_path / 'unstamped', [replace(e, stamp_ns=0) for e in drive(pairs)])
     result = replay(path, '--ground-truth-topic', LABELS)
