@@ -41,6 +41,10 @@ def run(name: str, arguments: Optional[List[str]], serve: Callable[[StopRequest]
         with suppress(OSError):  # its log may be on the disk that is full
             print(f'{name}: {error}', file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # such as a disk that is full
+        with suppress(OSError):
+            print(f'{name}: {error}', file=sys.stderr)
+        return RtsegError.exit_code
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # Python would go back to the default, which kills, as it ends

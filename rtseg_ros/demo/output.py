@@ -53,12 +53,16 @@ def staged(out: Path) -> Iterator[Path]:
         except OSError as error:
             raise click.UsageError(f'{out} cannot be made: {error}') from error
         yield staging
-        if folder == out:
-            _move_into(out, staging, old)
-        else:
-            if out.exists():
-                out.rename(old)
-            staging.rename(out)
+        try:
+            if folder == out:
+                _move_into(out, staging, old)
+            else:
+                if out.exists():
+                    out.rename(old)
+                staging.rename(out)
+        except BaseException:
+            _put_back(out, old)
+            raise
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:  # an interruption, too, leaves no half folder
         shutil.rmtree(staging, ignore_errors=True)
@@ -66,6 +70,19 @@ def staged(out: Path) -> Iterator[Path]:
             with suppress(OSError):  # it holds something that is not ours, or was never made
                 parent.rmdir()
         raise
+
+
+def _put_back(out: Path, old: Path) -> None:
+    """Give back the results that had made way for others which did not come."""
+    if old.parent != out:
+        if old.exists() and not out.exists():
+            old.rename(out)
+        return
+    for kept in list(old.iterdir()) if old.exists() else []:
+        if (out / kept.name).is_dir():
+            shutil.rmtree(out / kept.name)
+        kept.replace(out / kept.name)
+    old.rmdir()
 
 
 def _can_be_renamed(folder: Path) -> bool:

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -29,7 +30,11 @@ DEFAULT_SEED = 9002
 CACHE_BYTES = 2 << 30
 """Most that streets other than the one asked for may take in the cache."""
 
+ABANDONED_S = 24 * 3600
+"""Age from which a folder that was never finished belongs to no process any more."""
+
 _COMPLETE = 'street.json'
+_RENDERING = '.rendering-'
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def render_ahead(
         for part in (home.parent, home):  # the mode is that of the last folder made
             part.mkdir(parents=True, exist_ok=True, mode=0o700)
         _make_room(home)
-        staging = Path(tempfile.mkdtemp(prefix='.rendering-', dir=home))
+        staging = Path(tempfile.mkdtemp(prefix=_RENDERING, dir=home))
         try:
             _render(spec, staging, progress, stopped)
             facts = {**asdict(spec), 'camera_matrix': spec.street().camera_matrix.tolist()}
@@ -147,7 +152,13 @@ def _render(spec: StreetSpec, folder: Path, progress: Callable[[int], None], sto
 
 
 def _make_room(home: Path) -> None:
-    """Remove streets, those not used for longest first, until the rest stays below CACHE_BYTES."""
+    """Remove streets, those not used for longest first, until the rest stays below CACHE_BYTES.
+
+    And what processes that were killed have left half rendered.
+    """
+    for half in home.glob(f'{_RENDERING}*'):
+        if time.time() - half.stat().st_mtime > ABANDONED_S:
+            shutil.rmtree(half, ignore_errors=True)
     kept = 0
     newest_first: List[Path] = sorted(home.glob('[!.]*'), key=lambda p: p.stat().st_mtime, reverse=True)
     for folder in newest_first:

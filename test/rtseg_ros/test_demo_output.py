@@ -76,6 +76,22 @@ def test_a_demo_that_fails_leaves_an_output_that_cannot_be_renamed_as_it_was(fix
     assert written(fixed) == before and [p.name for p in fixed.parent.iterdir()] == ['out']
 
 
+@pytest.mark.parametrize('movable', [True, False])
+def test_results_that_cannot_take_their_place_give_it_back(movable, tmp_path, monkeypatch, request):
+    out = earlier_demo(tmp_path / 'out') if movable else request.getfixturevalue('fixed')
+    before, rename = written(out), Path.rename
+
+    def fails(self, target):
+        if '.partial-' in str(self) and (movable or self.name == 'report.json'):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(self))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, 'rename', fails)
+    with pytest.raises(OSError, match='Input/output error'):
+        write_demo(out)
+    assert written(out) == before and [p.name for p in out.parent.iterdir()] == ['out']
+
+
 def test_an_output_may_be_a_mount_point(tmp_path):
     code = 'import sys, pathlib, test_demo_output as t; out = pathlib.Path(sys.argv[1]); t.earlier_demo(out); '
     code += 't.write_demo(out); assert t.written(out) == t.NEW, t.written(out)'

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -20,7 +21,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
 from rtseg_models.street import Street
-from rtseg_ros.sources.rendered_street import Interrupted, StreetSpec, render_ahead
+from rtseg_ros import shell
+from rtseg_ros.sources.rendered_street import ABANDONED_S, Interrupted, StreetSpec, render_ahead
 
 SPEC = StreetSpec(seed=5, height=96, width=128, rate_hz=10.0, frames=4, depth=True)
 
@@ -89,6 +91,27 @@ def test_old_streets_make_room(cache, monkeypatch, tmp_path):
     second = StreetSpec(2, 64, 64, 10.0, 1, False)
     render_ahead(second, tmp_path)
     assert [p.name for p in (tmp_path / 'street').iterdir()] == [second.key()]
+
+
+def test_what_a_killed_process_left_half_rendered_is_removed(cache, tmp_path):
+    for name, age_s in (('.rendering-old', ABANDONED_S + 60), ('.rendering-new', 60)):
+        (tmp_path / 'street' / name).mkdir(parents=True)
+        os.utime(tmp_path / 'street' / name, (time.time() - age_s,) * 2)
+    spec = StreetSpec(1, 64, 64, 10.0, 1, False)
+    render_ahead(spec, tmp_path)
+    assert sorted(p.name for p in (tmp_path / 'street').iterdir()) == ['.rendering-new', spec.key()]
+
+
+def test_a_disk_that_is_full_is_one_sentence(monkeypatch, capsys):
+    def serve(stop):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shell, 'initialise', lambda arguments: [])
+    monkeypatch.setattr(shell, 'answer_signals', lambda answer: None)
+    monkeypatch.setattr(shell.signal, 'signal', lambda *_: None)
+    monkeypatch.setattr(shell.rclpy, 'try_shutdown', lambda: None)
+    assert shell.run('synthetic_camera', [], serve) == 70
+    assert capsys.readouterr().err == 'synthetic_camera: [Errno 28] No space left on device\n'
 
 
 def start(*assignments: str, **more: str) -> subprocess.Popen:
