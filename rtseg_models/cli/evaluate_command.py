@@ -11,9 +11,10 @@ from typing import Any, Dict, Optional, Tuple
 import click
 from rich.table import Table
 
+from ..bundle import load_bundle
 from ..card import UNKNOWN_SPLIT, Size
 from ..datasets import DATASETS, known_as, open_dataset
-from ..evaluation import evaluate
+from ..evaluation import check_classes, evaluate
 from .model_options import SIZE, open_pipeline, pipeline_options
 from .output import console, json_option, progress, write_json
 
@@ -45,6 +46,8 @@ def command(
     """Measure IoU per class at the labels' size; one JSON object for one model, a list for several."""
     data = open_dataset(dataset, root, split)
     results: Dict[str, Any] = {}
+    for model in models:  # all, before the first is measured for an hour
+        check_classes(load_bundle(model).card, data.class_set)
     for model in models:
         pipeline = open_pipeline(model, backend, precision, device, threads, size)
         card = pipeline.bundle.card

@@ -18,11 +18,11 @@ import torch
 from click.testing import CliRunner
 
 from rtseg_models.bundle import Bundle, load_bundle
-from rtseg_models.cli import export_command, verify_command
+from rtseg_models.cli import evaluate_command, export_command, verify_command
 from rtseg_models.cli.predict_command import video_frames
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.paint import blend
-from rtseg_models.errors import BundleError, Unavailable
+from rtseg_models.errors import BundleError, NotFound, Unavailable
 from rtseg_models.export.figures import rewrite_card
 from rtseg_models.labels import CAMVID
 from rtseg_models.street import Street
@@ -113,6 +113,17 @@ def test_evaluate_equals_a_count_by_hand(camvid: Path, tiny_bundle: Bundle, tmp_
         total += int((label != 11).sum())
     assert figures['pixel_accuracy'] == pytest.approx(right / total, abs=1e-12)
     assert set(figures['iou']) == set(tiny_bundle.card.class_names)
+
+
+def test_evaluate_looks_at_all_models_before_it_measures_one(
+    camvid: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate_command, 'evaluate', lambda *_: pytest.fail('measured a model'))
+    models = ['--model', str(tiny_bundle.path), '--model', '/nowhere']
+    with pytest.raises(NotFound, match='/nowhere'):
+        CliRunner().invoke(
+            evaluate_command.command, [*models, '--dataset', 'camvid', '--root', str(camvid)], catch_exceptions=False
+        )
 
 
 def test_evaluate_warns_of_what_the_weights_have_seen(camvid: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
