@@ -17,7 +17,8 @@ WIDE = {'crop': (320, 512), 'scale': (0.65, 1.6), 'batch': 8}
 QUARTER, HALF = (180, 240), (240, 320)  # FarSee-Net's whole images, against labels of 360x480
 ADAM = {**WIDE, 'optimiser': 'adam', 'lr': 1e-3, 'warmup_steps': 50}
 NO_STREETS = {'street_frames': 0, 'street_share': 0.0}
-WHOLE = {'input_size': HALF, 'crop': HALF, 'label_scale': 1.5, 'scale': (0.8, 1.5), 'batch': 8}
+WHOLE = {'input_size': HALF, 'crop': HALF, 'label_scale': 1.5}
+GENTLY = {**WHOLE, 'scale': (0.8, 1.5), 'lr': 3e-4, 'warmup_steps': 20, 'ema': 0.99, 'batch': 8}
 LARGER = {'crop': (288, 352), 'scale': (0.7, 1.5), 'ema': 0.995}
 AGAIN = {**LARGER, 'warmup_steps': 50, 'lr': 8e-4}
 SLOWLY = {'lr': 1e-3, 'warmup_steps': 100, 'ema': 0.998}
@@ -25,7 +26,7 @@ DROPOUT = {'network_args': {'residual_gain': 0.0}, 'lr': 2e-3, 'epochs': 26}
 NO_DROPOUT = {'network_args': {'residual_gain': 0.0, 'dropout': (0.0, 0.0)}}
 ENTROPY = {'loss': 'cross_entropy'}  # of the stages before one with the surrogate of the IoU
 SGD = {'optimiser': 'sgd', 'lr': 0.045, 'warmup_steps': 100, 'epochs': 38}
-QUARTERS = {'input_size': QUARTER, 'crop': QUARTER, 'label_scale': 2.0, 'scale': (0.75, 1.75), 'epochs': 38}
+QUARTERS = {'input_size': QUARTER, 'crop': QUARTER, 'label_scale': 2.0, 'scale': (0.75, 1.75), 'batch': 8}
 CROPS = {**SMALL, 'input_size': (360, 480), 'label_scale': 1.0, 'scale': (0.4, 1.5), 'lr': 5e-4, 'warmup_steps': 50}
 SMALL_ALONE = {**ENTROPY, **SMALL, 'batch': 4, 'lr': 1e-3, 'warmup_steps': 50, 'ema': 0.998, 'epochs': 80}
 
@@ -58,13 +59,12 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
         ),
         short(
             'farsee_net-camvid',
-            Stage('quarter', {**QUARTERS, **SLOWLY}, 'weights'),
-            Stage('crops', {**CROPS, 'ema': 0.998, 'epochs': 28}, 'weights'),
-            Stage('gently', {**WHOLE, 'lr': 3e-4, 'warmup_steps': 20, 'ema': 0.99, 'epochs': 6}, 'weights'),
-            **{**WHOLE, 'scale': (0.8, 1.6)},
-            lr=6e-4,
-            warmup_steps=50,
-            ema=0.995,
+            Stage('quarter', {**ENTROPY, **QUARTERS, **SLOWLY, 'epochs': 38}, 'weights'),
+            Stage('crops', {**ENTROPY, **CROPS, 'ema': 0.998, 'epochs': 28}, 'weights'),
+            Stage('gently', {**ENTROPY, **GENTLY, 'epochs': 6}, 'weights'),
+            **{**WHOLE, **AGAIN, 'crop': HALF, 'scale': (0.8, 1.6), 'lr': 6e-4},
+            batch=4,
+            loss='lovasz',
             epochs=24,
         ),
         short(
