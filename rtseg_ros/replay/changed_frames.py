@@ -27,7 +27,8 @@ CHANGES = ((22, 163, 74), (220, 38, 38), (234, 179, 8), (192, 38, 211))
 
 def changed_frames(a: Run, b: Run, facts: Dict[str, Any]) -> str:
     """The frames that changed most: image, both masks, and where they differ."""
-    wanted = {(r['bag'], r['topic'], r['stamp_ns'], r['index']): r for r in facts['most_changed'] if r['changed'] > 0}
+    keys_a = {(key[0], key[1], frame['index']): key for key, frame in a.frames.items()}
+    wanted = {keys_a[r['bag'], r['topic'], r['index']]: r for r in facts['most_changed'] if r['changed'] > 0}
     shown: Dict[Key, str] = {}
     with RunTruth(a) as truths:
         for key, mask_a, mask_b in paired_masks(a, b, set(wanted)):
@@ -38,7 +39,9 @@ def changed_frames(a: Run, b: Run, facts: Dict[str, Any]) -> str:
             truth = truths.find(key)
             if truth is not None and truth.shape != mask_a.shape:
                 truth = None
-            shown[key] = picture_row(f'{key[0]}, frame {key[3]}', said, _pictures(a, b, key, mask_a, mask_b, truth))
+            shown[key] = picture_row(
+                f'{key[0]}, frame {row["index"]}', said, _pictures(a, b, key, mask_a, mask_b, truth)
+            )
     body = ''.join(shown[key] for key in wanted if key in shown)
     if not body:
         return ''

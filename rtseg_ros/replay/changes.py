@@ -58,7 +58,9 @@ class RunTruth:
                 ignore_id = self._run.report['bundle']['ignore_id']
                 opened = TruthSpec(**self._spec).open(Path(self._bags[key[0]]), self._run.names, ignore_id)
                 self._open[key[0]] = opened
-            record = ImageRecord(key[1], key[2], frame['frame_id'], frame['record_time_ns'], key[3], None, False)
+            record = ImageRecord(
+                key[1], key[2], frame['frame_id'], frame['record_time_ns'], frame['index'], None, False
+            )
             return self._open[key[0]].find(record)
         except NoTruth:
             return None
@@ -81,7 +83,7 @@ def changes(a: Run, b: Run, common: List[Key]) -> Dict[str, Any]:
             joint = np.zeros((256, 256), np.int64)
             kernels.tally_labels(mask_b, None, mask_a, None, UNLABELLED, joint)
             pairs += joint
-            row: Dict[str, Any] = {'bag': key[0], 'topic': key[1], 'stamp_ns': key[2], 'index': key[3]}
+            row: Dict[str, Any] = dict(zip(('bag', 'topic', 'stamp_ns'), key), index=a.frames[key]['index'])
             row['changed'] = int(joint[differs].sum()) / mask_a.size
             before, after = a.frames[key].get('miou'), b.frames[key].get('miou')
             if before is not None and after is not None:

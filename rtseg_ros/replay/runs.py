@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -17,8 +18,10 @@ from ..bag import Bag, ImageRecord
 from ..image_codec import decode_image
 from .journal import MASKS
 
-Key = Tuple[str, str, int, int]
-"""What tells a frame in both runs: bag, topic, stamp in nanoseconds, index."""
+Key = Tuple[str, str, int, int, int]
+"""What tells a frame in both runs, wherever they began: bag, topic, stamp and record time in nanoseconds, and which of
+the frames that have all of these in common.
+"""
 
 ABOUT = ('title', 'bundle', 'settings', 'fps', 'stage_ms', 'machine', 'flicker', 'dropped', 'mask_sha256')
 """What a comparison repeats of each run."""
@@ -52,14 +55,24 @@ def load_run(folder: Path) -> Run:
         raise NotFound(f'{path}: no such file; name the --out of a finished replay')
     try:
         report = json.loads(path.read_text(encoding='utf-8'))
-        frames = {
-            (f['bag'], f['topic'], f['stamp_ns'], f['index']): f for f in report['per_frame'] if 'dropped' not in f
-        }
-        run = Run(folder, report, frames)
+        run = Run(folder, report, _by_key(report['per_frame']))
         _needed(run)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f'{path}: not the report of a replay: {error!r}') from error
     return run
+
+
+def _by_key(rows: Sequence[Dict[str, Any]]) -> Dict[Key, Dict[str, Any]]:
+    """A report's frames that have masks."""
+    seen: Counter[Tuple[str, str, int, int]] = Counter()
+    frames = {}
+    for row in rows:
+        like = row['bag'], row['topic'], row['stamp_ns'], row['record_time_ns']
+        if 'dropped' not in row:
+            key: Key = (*like, seen[like])
+            frames[key] = row
+        seen[like] += 1
+    return frames
 
 
 def _needed(run: Run) -> List[Any]:

@@ -34,7 +34,7 @@ def masks(folder: Path, topic: str = MASK) -> list:
         return [(r.stamp_ns, r.frame_id, decode_image(r.message)) for r in opened.images([topic])]
 
 
-KEY = ('d', '/mask', 1, 0)
+KEY = ('d', '/mask', 1, 1, 0)
 
 
 def run_of(names, frames=()) -> Run:

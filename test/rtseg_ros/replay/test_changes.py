@@ -25,7 +25,7 @@ def test_most_changed_frames_are_no_neighbours():
 
 
 def test_classes_in_another_order_are_the_same(monkeypatch):
-    a, b = run_of(['road', 'car'], {KEY: {}}), run_of(['car', 'road'], {KEY: {}})
+    a, b = run_of(['road', 'car'], {KEY: {'index': 0}}), run_of(['car', 'road'], {KEY: {'index': 0}})
     masks = np.array([[0, 1, 1, 255]], np.uint8), np.array([[1, 0, 0, 255]], np.uint8)
     monkeypatch.setattr(changes, 'paired_masks', lambda *_: iter([(KEY, *masks)]))
     assert changes.changes(a, b, [KEY])['changed'] == 0
@@ -39,8 +39,8 @@ def test_classes_in_another_order_are_the_same(monkeypatch):
 @pytest.mark.parametrize('count', (3, 211, 254))
 def test_runs_of_many_classes_each_compare(count, monkeypatch):
     """The first class is in both runs, all others are one run's own."""
-    a = run_of(['road', *(f'a{i}' for i in range(1, count))], {KEY: {}})
-    b = run_of([*(f'b{i}' for i in range(1, count)), 'road'], {KEY: {}})
+    a = run_of(['road', *(f'a{i}' for i in range(1, count))], {KEY: {'index': 0}})
+    b = run_of([*(f'b{i}' for i in range(1, count)), 'road'], {KEY: {'index': 0}})
     last = count - 1
     masks = np.array([[0, 0, last, 255, 255]], np.uint8), np.array([[last, last - 1, last, 0, 255]], np.uint8)
     monkeypatch.setattr(changes, 'paired_masks', lambda *_: iter([(KEY, *masks)]))

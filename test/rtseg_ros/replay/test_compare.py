@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from recordings import drive, frames, write_bag
+from recordings import PERIOD_NS, START_NS, drive, frames, write_bag
 from replays import KEY, LABELS, TOPIC, run_of
 
 from rtseg_models.errors import NotFound, UsageError
@@ -98,6 +98,18 @@ def test_interval_covers_the_truth_about_as_often_as_it_says():
         low, high = accuracy(*parts, list(parts[0].frames))['figures']['pixel_accuracy']['interval']
         covered += low <= 0.025 <= high  # half of all pixels differ by 5 points
     assert 50 <= covered <= 60
+
+
+def test_an_excerpt_is_compared_with_the_same_frames_of_the_whole(tiny_bundle, tmp_path):
+    """Stamps are the same in all frames, so that only their record times tell them apart."""
+    entries = [replace(e, stamp_ns=START_NS) for e in drive(frames(6))]
+    path = write_bag(tmp_path / 'drive', entries)
+    for out, more in (('whole', ()), ('excerpt', ('--start', str(3 * PERIOD_NS / 1e9)))):
+        arguments = [path, '--topic', TOPIC, '--model', tiny_bundle.path, '--out', tmp_path / out, *more]
+        assert CliRunner().invoke(main, list(map(str, arguments))).exit_code == 0
+    compare_runs(tmp_path / 'whole', tmp_path / 'excerpt', tmp_path / 'out')
+    facts = json.loads((tmp_path / 'out' / 'compare.json').read_text())
+    assert (facts['frames'], facts['only_a'], facts['only_b'], facts['changed']) == (3, 3, 0, 0)
 
 
 def test_runs_without_a_common_frame_are_refused(runs, tiny_bundle, tmp_path):
