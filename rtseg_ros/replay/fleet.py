@@ -13,6 +13,7 @@ import sys
 from dataclasses import replace
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
+from rtseg_models.bundle import shipped_bundles
 from rtseg_models.engine import Pipeline
 from rtseg_models.errors import DeviceLost, RtsegError, Unavailable, UsageError
 
@@ -76,8 +77,7 @@ def run_on_ray(jobs: List[Job], address: str, say: Callable[[str], None]) -> Tup
 
 def _for_workers(job: Job) -> Job:
     """The job with one network, and with paths that mean the same wherever a worker was started."""
-    shipped = not os.path.exists(job.model)
-    model = job.model if shipped else os.path.abspath(job.model)
+    model = job.model if job.model in shipped_bundles() else os.path.abspath(job.model)
     return replace(job, networks=1, bag=os.path.abspath(job.bag), out=os.path.abspath(job.out), model=model)
 
 

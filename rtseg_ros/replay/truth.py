@@ -85,7 +85,7 @@ class TruthSpec:
         classes = Path(self.classes) if self.classes not in ('', *CLASS_SETS) else None
         return {
             'labels': [len(states), sum(s.st_size for s in states), max((s.st_mtime_ns for s in states), default=0)],
-            'classes': sha256_of(classes) if classes is not None else '',
+            'classes_sha256': sha256_of(classes) if classes is not None else '',
         }
 
     def open(self, bag: Path, class_names: Sequence[str], ignore_id: int) -> Truth:
@@ -188,32 +188,40 @@ class TopicTruth:
         self._labels = self._bag.images([topic])
         self._unreadable: List[str] = []  # of label messages without a header that could be read
         self.mapping = mapping
-        # By stamp: when the label was recorded, and the label or why there is none.
-        self._ahead: OrderedDict[int, Tuple[int, Union[bytes, str]]] = OrderedDict()
+        # By stamp: when the label was recorded, the label or why there is none, and its place in the topic.
+        self._ahead: OrderedDict[int, Tuple[int, Union[bytes, str], int]] = OrderedDict()
+        self._read = self._found = 0  # labels read, and the place of the last one that was asked for
 
     def find(self, record: ImageRecord) -> np.ndarray:
         if record.stamp_ns == 0:
             raise NoTruth('the image has no stamp to find a label by')
         waiting = self._ahead.pop(record.stamp_ns, None)
         if waiting is not None:
+            self._found = max(self._found, waiting[2])
             return self._unpack(waiting[1], record)
         while self._later(record) < LOOKAHEAD:
             label = next(self._labels, None)
             if label is None:
                 break
+            self._read += 1
             if label.message is None:
                 self._unreadable.append(label.fault)
             elif label.stamp_ns == record.stamp_ns:
+                self._found = self._read
                 return self.mapping(label_ids(label), f'label at stamp {label.stamp_ns}')
             else:
                 self._keep(label)
         raise NoTruth(f'no label with stamp {record.stamp_ns}')
 
     def _later(self, record: ImageRecord) -> int:
-        """How many of the labels held were recorded, and are of frames, behind this one; the others wait for nobody."""
+        """How many of the labels held were recorded behind this frame and may be of frames to come.
+
+        Those before the last label found are of frames that nobody asked for, and so are, before one was found, those
+        with earlier stamps: the topic has the frames' order.
+        """
         return sum(
-            stamp_ns > record.stamp_ns and recorded_ns > record.record_time_ns
-            for stamp_ns, (recorded_ns, _) in self._ahead.items()
+            recorded_ns > record.record_time_ns and (place > self._found if self._found else stamp_ns > record.stamp_ns)
+            for stamp_ns, (recorded_ns, _, place) in self._ahead.items()
         )
 
     @property
@@ -228,7 +236,7 @@ class TopicTruth:
             kept: Union[bytes, str] = cv2.imencode('.png', label_ids(label))[1].tobytes()
         except BadTruth as error:
             kept = str(error)
-        self._ahead[label.stamp_ns] = (label.record_time_ns, kept)
+        self._ahead[label.stamp_ns] = (label.record_time_ns, kept, self._read)
         if len(self._ahead) > 2 * LOOKAHEAD:
             self._ahead.popitem(last=False)
 

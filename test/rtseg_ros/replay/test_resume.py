@@ -169,6 +169,12 @@ def test_a_job_is_told_from_one_with_another_setting(tmp_path, change):
     assert replay_job._identity(replace(job, **change), {}, 'a') != replay_job._identity(job, {}, 'a')
 
 
+def test_a_job_is_told_from_one_whose_labels_are_named_by_other_classes(tmp_path):
+    specs = [TruthSpec(topic='/label', classes=classes) for classes in ('', 'camvid', 'cityscapes')]
+    known = [replay_job._identity(replace(one_job(tmp_path), truth=spec), {}, 'a') for spec in specs]
+    assert all(a != b for i, a in enumerate(known) for b in known[:i])
+
+
 def test_a_job_is_told_from_one_of_other_weights_arithmetic_or_recording(tmp_path):
     job = one_job(tmp_path)
     known = replay_job._identity(job, {}, 'a')
