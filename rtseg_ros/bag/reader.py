@@ -126,7 +126,7 @@ class Bag:
             self.notes.append(f'{self.path}: metadata.yaml is missing; its {len(files)} file(s) are read in name order')
             numbers = [part_number(p) for p in files] if len(files) > 1 else []
             self._gap = next((i for i, n in enumerate(numbers) if n is not None and n != i), None)
-            if self._gap:  # of the first, a number may be a date's
+            if self._gap and (numbers[self._gap] or 0) > self._gap:  # the first may be a date, a low one another bag's
                 found = files[self._gap].name
                 self._faults.append(f'{self.path}: a file before {found} is missing; the other files are read')
         names = list(dict.fromkeys(LISTED_FILE.findall(facts)))
@@ -145,11 +145,13 @@ class Bag:
         except Exception as error:  # as above
             self._faults.append(f'{path}: damaged ({error}); what is whole of it is read')
             return Salvage(path, self._faults)
-        if path.suffix != '.mcap' or not reader.message_count:
+        if path.suffix != '.mcap':
             return reader
         # Of a file without chunks rosbags wants the times in order, of chunks without an index it sees nothing.
-        chunks = reader.storage.chunks
-        return reader if chunks and all(c.channel_count for c in chunks) else Salvage(path, self._faults)
+        chunks, count = reader.storage.chunks, reader.message_count
+        indexed = sum(sum(chunk.channel_count.values()) for chunk in chunks)
+        whole = indexed and indexed >= count if chunks else not count
+        return reader if whole else Salvage(path, self._faults)
 
     def _unpacked(self, path: Path) -> Path:
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix='rtseg-bag-')))

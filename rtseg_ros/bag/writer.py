@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -121,6 +122,9 @@ class MaskBagWriter:
         folder = os.open(self.path, os.O_RDONLY)
         try:
             os.fsync(folder)  # the new name, too, before a journal tells of it
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # what file systems say that cannot do it
+                raise
         finally:
             os.close(folder)
         shutil.rmtree(self._unfinished)

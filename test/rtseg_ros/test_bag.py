@@ -138,6 +138,16 @@ def test_frame_numbers_are_known_up_to_what_is_missing(split):
     assert f'a file before {files[2].name} is missing' in fault
 
 
+def test_whole_recordings_side_by_side_in_a_folder_are_no_fault(pairs, tmp_path):
+    """The first file of every recording ends in 0."""
+    (tmp_path / 'both').mkdir()
+    for name in ('run1_0', 'run2_0'):
+        source = write_bag(tmp_path / name, drive(pairs[:2]))
+        shutil.move(source / f'{name}.mcap', tmp_path / 'both')
+    with Bag(tmp_path / 'both') as bag:
+        assert len(list(bag.images([TOPIC]))) == 4 and not bag.faults
+
+
 def test_of_a_packed_file_that_is_cut_short_all_that_precedes_the_cut_is_unpacked(tmp_path):
     content = np.random.default_rng(0).bytes(600_000)
     packed = zstd.compress(content)
