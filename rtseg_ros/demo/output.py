@@ -10,7 +10,7 @@ import os
 import shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, List, Tuple
 
 import click
 
@@ -53,16 +53,7 @@ def staged(out: Path) -> Iterator[Path]:
         except OSError as error:
             raise click.UsageError(f'{out} cannot be made: {error}') from error
         yield staging
-        try:
-            if folder == out:
-                _move_into(out, staging, old)
-            else:
-                if out.exists():
-                    out.rename(old)
-                staging.rename(out)
-        except BaseException:
-            _put_back(out, old)
-            raise
+        (_move_into if folder == out else _take_place)(out, staging, old)
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:  # an interruption, too, leaves no half folder
         shutil.rmtree(staging, ignore_errors=True)
@@ -70,19 +61,6 @@ def staged(out: Path) -> Iterator[Path]:
             with suppress(OSError):  # it holds something that is not ours, or was never made
                 parent.rmdir()
         raise
-
-
-def _put_back(out: Path, old: Path) -> None:
-    """Give back the results that had made way for others which did not come."""
-    if old.parent != out:
-        if old.exists() and not out.exists():
-            old.rename(out)
-        return
-    for kept in list(old.iterdir()) if old.exists() else []:
-        if (out / kept.name).is_dir():
-            shutil.rmtree(out / kept.name)
-        kept.replace(out / kept.name)
-    old.rmdir()
 
 
 def _can_be_renamed(folder: Path) -> bool:
@@ -101,11 +79,31 @@ def _can_be_renamed(folder: Path) -> bool:
 
 
 def _move_into(out: Path, staging: Path, old: Path) -> None:
-    """Have what ``staging`` holds take its place in ``out``; what was there goes to ``old``."""
+    """Have what ``staging`` holds take its place in ``out``, what was there go to ``old``; or all stay as it was."""
     old.mkdir()
-    for name in OUTPUTS:
-        if (out / name).exists():
-            (out / name).rename(old / name)
-    for made in list(staging.iterdir()):
-        made.rename(out / made.name)
+    moves = [(out / name, old / name) for name in OUTPUTS if (out / name).exists()]
+    moves += [(made, out / made.name) for made in list(staging.iterdir())]
+    begun: List[Tuple[Path, Path]] = []
+    try:
+        for here, there in moves:
+            begun.append((here, there))
+            here.rename(there)
+    except BaseException:
+        for here, there in reversed(begun):
+            if there.exists() and not here.exists():
+                there.rename(here)
+        old.rmdir()
+        raise
     staging.rmdir()
+
+
+def _take_place(out: Path, staging: Path, old: Path) -> None:
+    """Have ``staging`` become ``out``, and what was there ``old``; or what was there stay."""
+    if out.exists():
+        out.rename(old)
+    try:
+        staging.rename(out)
+    except BaseException:
+        if old.exists() and not out.exists():
+            old.rename(out)
+        raise
