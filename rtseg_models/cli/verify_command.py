@@ -31,7 +31,7 @@ def command(model: str, json_path: Optional[Path]) -> None:
     for name, device in combinations():
         row = _tried(bundle, name, device, 'auto')
         rows.append(row)
-        if row['precision'] not in ('auto', 'fp32') and name != 'tensorrt':  # whose engines take minutes each
+        if row['precision'] != 'fp32' and installed(name) and name != 'tensorrt':  # whose engines take minutes each
             rows.append(_tried(bundle, name, device, 'fp32'))
     if json_path is not None:
         write_json(json_path, rows)
@@ -57,8 +57,10 @@ def _tried(bundle: Bundle, name: str, device: str, precision: str) -> Dict[str, 
     try:
         pipeline = open_for_command(bundle, backend=name, options=Options(device, precision))
         row['precision'] = pipeline.backend.precision
-        row['agreement'] = pipeline.self_test()
-        pipeline.close()
+        try:
+            row['agreement'] = pipeline.self_test()
+        finally:
+            pipeline.close()
     except Unavailable as error:
         return {**row, 'result': f'{NOT_HERE}: {error}'}
     except RtsegError as error:

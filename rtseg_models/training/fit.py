@@ -145,9 +145,11 @@ def _begins_with(out: Path, begun: bool, begin: Optional[Origin]) -> Optional[st
             )
         return given
     if given and (not told or Path(given).resolve() != Path(told).resolve()):
+        pretrained = begin is not None and begin.handover == 'pretrained'  # which such a recipe has to be given
+        way = f'with --pretrained {told}' if told and pretrained else 'without naming weights'
         raise ConfigurationError(
-            f'{out} has not begun with the weights of {given}, but with {told or "none"}: resume it without naming '
-            'weights, or choose another folder'
+            f'{out} has not begun with the weights of {given}, but with {told or "none"}: resume it {way}, or choose '
+            'another folder'
         )
     return told
 

@@ -124,8 +124,8 @@ def load_pretrained(network: nn.Module, path: Path) -> Parent:
     name = parent.recipe['network']
     if name not in CLASSIFIERS:
         raise ConfigurationError(
-            f'{path} holds a {name}, which learnt from labelled pixels, not from classified images: begin with it by '
-            '--start-from'
+            f'{path} holds a {name}, which learnt from labelled pixels, not from classified images: take a recipe '
+            'without a pre-training and begin with it by --start-from'
         )
     load_encoder(network, parent.weights, name)
     return parent

@@ -82,7 +82,7 @@ MODULES: Dict[str, str] = {
 }
 """Backend name to the module it needs; ``backends/<name>_backend.py`` holds it."""
 
-_PACKAGES = {'openvino': 'openvino 2025.0 or newer', 'tensorrt': 'onnxruntime-gpu with its TensorRT provider'}
+_PACKAGES = {'openvino': 'openvino 2025.0 or newer', 'tensorrt': 'onnxruntime-gpu and TensorRT itself, libnvinfer'}
 ON_CPU = ('openvino', 'onnxruntime', 'torch')
 ON_GPU = ('tensorrt', 'onnxruntime', 'torch')
 _GPU_NODES = ('/dev/nvidia0', '/dev/nvhost-gpu', '/dev/nvgpu', '/dev/dxg')  # desktop, Jetson, newer Jetson, WSL

@@ -103,6 +103,11 @@ def open_session(graph: Path, provider: str, settings: Dict[str, Any], threads: 
         text = str(error)
         if any(s in text for s in _OUT_OF_MEMORY):
             raise MemoryError(text) from error
+        if 'fallback to CPU EP has been explicitly disabled' in text:
+            raise Unavailable(
+                f'onnxruntime {version}: {provider} did not start, or cannot run all of {graph.name} (one of an older '
+                f'version of this package? then export it again): {_hint(provider)}'
+            ) from error
         if not any(s in text for s in _CANNOT_START):
             raise
         raise _unavailable(provider, error) from error

@@ -254,6 +254,16 @@ def test_device_auto_goes_to_the_cpu_where_no_runtime_has_kernels_for_the_gpu(ti
     assert np.isfinite(backend.infer(np.zeros((1, 64, 96, 3), np.uint8))).all()
 
 
+def test_a_graph_that_a_provider_cannot_run_whole_is_built_once_and_explained(
+    tiny_bundle, strange_gpu, tmp_path, caplog
+):
+    strange_gpu['start'] = 'This session contains graph nodes that are assigned to the default CPU EP, but fallback to '
+    strange_gpu['start'] += 'CPU EP has been explicitly disabled by the user.'
+    with pytest.raises(Unavailable, match=r'TensorrtExecutionProvider did not start, or cannot run all of 64x96\.onnx'):
+        open_backend(tiny_bundle, (64, 96), 'tensorrt', Options(device='cuda', cache_dir=tmp_path))
+    assert 'of no use' not in caplog.text  # the cache, without which it would be built once more
+
+
 def test_onnxruntime_does_not_go_on_with_the_cpu_by_itself(tiny_bundle, monkeypatch, capsys):
     """Its own class would print what went wrong, and open a session on the CPU in place of the one asked for."""
     onnxruntime = pytest.importorskip('onnxruntime')
