@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import platform
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Dict, Iterable, Optional
@@ -35,13 +36,15 @@ def temperature_c() -> Optional[float]:
 
 def versions(distributions: Iterable[str]) -> Dict[str, str]:
     """Version of each distribution that is installed."""
-    found = {}
-    for name in distributions:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return {name: version for name in distributions for version in [_version(name)] if version}
+
+
+@lru_cache(maxsize=None)  # to look it up walks through all that is installed
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ''
 
 
 def _lines(path: Path) -> Iterable[str]:

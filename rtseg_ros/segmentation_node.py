@@ -68,6 +68,7 @@ class SegmentationNode(LifecycleNode):
         self.serving: Optional[Serving] = None
         self._loader = Loader(self.get_logger(), stopping)
         self.enabled = True
+        self._blind = 0  # diagnoses in a row that found no clock
         self._live = LiveSettings(self, lambda: bool(self.serving and self.serving.active), self._settings_changed)
         self._diagnostics = self.create_publisher(
             DiagnosticArray, '/diagnostics', keep_last(1, ReliabilityPolicy.RELIABLE)
@@ -163,17 +164,20 @@ class SegmentationNode(LifecycleNode):
 
     def _diagnose(self) -> None:
         serving, progress = self.serving, self._loader.progress()
+        blind = self.get_parameter('use_sim_time').value and self.get_clock().now().nanoseconds == 0
+        self._blind = self._blind + 1 if blind and serving is not None else 0  # while it loads nothing is received
         facts = NodeFacts(
             node=self.get_fully_qualified_name(),
             state=self._state(progress),
             enabled=self.enabled,
-            clock_missing=self.get_parameter('use_sim_time').value and self.get_clock().now().nanoseconds == 0,
+            clock_missing=self._blind > 1,
             busy_s=serving.busy_s if serving else 0.0,
             loading=progress,
             model=serving.model if serving else None,
             size_control=serving.rate.report() if serving else {},
             rate_warning=serving.rate.warning if serving else '',
             settings=self.settings,
+            configured=serving.configured if serving else None,
             error=str(self.error or ''),
             self_test_error=serving.self_test_error if serving else '',
             reload_error=self._loader.error,

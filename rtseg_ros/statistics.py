@@ -35,7 +35,8 @@ WINDOW_S = 10.0
 class Snapshot:
     """The statistics at one moment. received == published + sum(dropped) + failed + in_flight, always.
 
-    Counts run from the start. ``faults`` are what was dropped for a reason of its own since the last mask, by reason,
+    Counts run from the start; ``consecutive_failures`` are none, where the last was before anybody listened. ``faults``
+    are what was dropped for a reason of its own since the last mask, by reason,
     the first ``faulty_s`` seconds ago; none where the last was before anybody listened. Rates are over the last
     ``rates_over_s`` seconds, ten at most. Latencies {stage: {p50, p95, p99, max}}, in milliseconds, are over what was
     published in the last ten seconds, 300 frames at most. Rates and latencies begin anew after ``restart_window``.
@@ -64,7 +65,7 @@ class Statistics:
         self._received = self._published = self._failed = self._consecutive_failures = 0
         self._dropped = dict.fromkeys(DROP_REASONS, 0)
         self._faults: Dict[str, int] = {}
-        self._faulty_since_s = self._last_fault_s = 0.0
+        self._faulty_since_s = self._last_fault_s = self._last_failure_s = 0.0
         self._start_window()
 
     def received(self) -> None:
@@ -88,6 +89,7 @@ class Statistics:
         with self._lock:
             self._failed += 1
             self._consecutive_failures += 1
+            self._last_failure_s = self._clock_s()
 
     def published(self, stage_ms: Mapping[str, float]) -> None:
         """A frame's outputs went out after so many milliseconds in each stage."""
@@ -118,7 +120,7 @@ class Statistics:
                 dropped=dict(self._dropped),
                 failed=self._failed,
                 in_flight=self._received - finished,
-                consecutive_failures=self._consecutive_failures,
+                consecutive_failures=self._consecutive_failures if self._last_failure_s >= (since_s or 0.0) else 0,
                 rates_over_s=over_s,
                 received_hz=self._received_at.count(began_s) / over_s,
                 published_hz=self._published_at.count(began_s) / over_s,

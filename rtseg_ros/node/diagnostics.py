@@ -31,6 +31,9 @@ FEW_DROPS = 3
 FEW_CLOUDS = 3
 """Frames in a row without a cloud that are worth a WARN."""
 CLOCK_MISSING = 'use_sim_time is true and nothing arrives on /clock; the age check is off until it does'
+OF_CAMERAS = ('cameras', 'image_transport', 'image_reliability', 'cloud', 'cloud_sync_s')
+OF_MODEL = ('model', 'weights_root', 'device', 'backend', 'precision', 'input_height', 'input_width', 'deterministic')
+"""Parameters that are read at configure and show in what the node does."""
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
@@ -48,6 +51,7 @@ class NodeFacts:
     size_control: Dict[str, str]
     rate_warning: str
     settings: Settings
+    configured: Optional[Settings]
     error: str
     self_test_error: str
     reload_error: str
@@ -172,7 +176,7 @@ def processing_status(facts: NodeFacts, camera: Camera, prefix: str) -> Diagnost
     for stage, figures in snapshot.latency_ms.items():
         values[f'{stage}_ms'] = ' '.join(f'{name} {figures[name]:.1f}' for name in ('p50', 'p95', 'max'))
     findings: List[Finding] = []
-    if snapshot.consecutive_failures >= settings.max_consecutive_failures:
+    if camera.input.subscribed and snapshot.consecutive_failures >= settings.max_consecutive_failures:
         findings.append((ERROR, f'{snapshot.consecutive_failures} frames failed in a row; see the log'))
     if facts.busy_s > (settings.latency_error_ms / 1e3 or HANGING_S):
         findings.append((ERROR, f'an inference has been running for {facts.busy_s:.1f} s'))
@@ -218,12 +222,21 @@ def model_status(facts: NodeFacts) -> DiagnosticStatus:
             findings.append((ERROR, f'self-test: {facts.self_test_error}'))
         else:
             findings.append((OK, facts.model.describe()))
+        findings += _unheeded(facts, facts.model)
     if facts.rate_warning:
         findings.append((WARN, facts.rate_warning))
     values['last_reload_error'] = facts.reload_error
     if facts.reload_error:
         findings.append((WARN, f'the last reload failed and the old network serves: {facts.reload_error}'))
     return _status(facts, 'model', findings, values)
+
+
+def _unheeded(facts: NodeFacts, model: Model) -> List[Finding]:
+    """A WARN where parameters that are read at configure were changed since."""
+    in_use = dict.fromkeys(OF_CAMERAS, facts.configured) if facts.configured else {}
+    in_use.update(dict.fromkeys(OF_MODEL, model.settings))  # which a reload takes, too
+    late = [name for name, used in in_use.items() if getattr(used, name) != getattr(facts.settings, name)]
+    return [(WARN, f'changed and not in use before cleanup and configure: {", ".join(late)}')] if late else []
 
 
 def device_status(facts: NodeFacts) -> DiagnosticStatus:

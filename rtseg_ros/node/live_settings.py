@@ -50,6 +50,12 @@ class LiveSettings:
     def _change(self, changes: List[Any]) -> SetParametersResult:
         ours = {p.name: converted(p.name, p.value) for p in changes if p.name in PARAMETERS}
         reasons = [refusal(name, value) or self._too_late(name, value) for name, value in ours.items()]
+        # rclpy refuses these after us, when the others were applied.
+        reasons += [
+            f'Parameter {p.name!r} is {p.value!r}; expected true or false.'
+            for p in changes
+            if p.name == 'use_sim_time' and not isinstance(p.value, bool)
+        ]
         reason = ' '.join(filter(None, reasons))
         if reason:
             return SetParametersResult(successful=False, reason=reason)

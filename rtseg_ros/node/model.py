@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, List, Optional, Tuple
@@ -15,7 +16,7 @@ from rtseg_models.card import Size
 from rtseg_models.engine import NonFiniteLogits, Pipeline
 from rtseg_models.engine.backends import Options
 from rtseg_models.engine.backends.graphs import quantised_graph
-from rtseg_models.errors import BundleError, ConfigurationError, RtsegError, Unavailable
+from rtseg_models.errors import BundleError, ConfigurationError, Unavailable
 
 from ..paints import Paints
 from ..parameters import Settings
@@ -152,8 +153,11 @@ class _Opener:
             pipeline.warm_up(settings.warmup_iterations, len(settings.cameras))
             model = Model(pipeline, None, Paints(bundle.card), settings)
             return replace(model, agreement=model.self_test()) if settings.self_test else model
-        except RtsegError as error:
-            pipeline.close()
+        except (
+            BaseException
+        ) as error:  # whatever it is: the memory that this one holds is wanted by the one that serves
+            with suppress(Exception):
+                pipeline.close()
             if isinstance(error, NonFiniteLogits):  # here it is the bundle's fault, and a new process would not help
                 raise BundleError(f'{bundle.path}: {error}') from error
             raise
@@ -164,7 +168,11 @@ class _Opener:
         sizes = ladder_sizes(self.bundle, settings, settings.backend)
         for size in reversed(sizes):
             model = self.open(size)
-            frame_ms = _frame_ms(model)
+            try:
+                frame_ms = _frame_ms(model)
+            except BaseException:  # as above
+                model.pipeline.close()
+                raise
             self.tell(f'input size {size[0]}x{size[1]}: {frame_ms:.1f} ms a frame')
             if frame_ms * len(settings.cameras) * settings.target_rate_hz <= 1000:
                 return model

@@ -52,6 +52,7 @@ class PointsOutput:
         self._lidar = settings.cloud == 'lidar'
         self._pairing: Pairing[LabelledFrame, Any] = Pairing(int(settings.cloud_sync_s * 1e9))
         self._publishing = threading.Lock()  # guards the pairing and keeps the clouds in the frames' order
+        self._paused = False
         self.published = self.failed = self.failed_in_a_row = 0
         self.last_error = ''
         topic, kind = ('points', PointCloud2) if self._lidar else ('depth/image', Image)
@@ -79,6 +80,12 @@ class PointsOutput:
                 self._pairing.clear()
                 self.failed_in_a_row = 0
 
+    def pause(self, paused: bool) -> None:
+        """Publish nothing after this and keep nothing, or begin anew."""
+        with self._publishing:
+            self._paused = paused
+            self._pairing.clear()
+
     def close(self) -> None:
         """Unsubscribe and destroy the publisher; harmless when done before."""
         self.follow(False)
@@ -96,7 +103,8 @@ class PointsOutput:
         """
         with self._publishing:
             frame = LabelledFrame(labels, rgb, header, info)
-            self._publish(self._pairing.add_frame(_stamp_ns(header), frame))
+            if not self._paused:
+                self._publish(self._pairing.add_frame(_stamp_ns(header), frame, labels.nbytes + rgb.nbytes))
 
     def restart(self) -> None:
         """Forget sweeps and transforms: time has jumped back, and tf2 would take what comes for old."""
@@ -145,6 +153,8 @@ class PointsOutput:
 
     def _keep(self, message: Any) -> None:
         with self._publishing:
+            if self._paused:
+                return
             self._publish(self._pairing.add_sweep(_stamp_ns(message.header), message, len(message.data)))
 
 

@@ -19,8 +19,9 @@ from .model import Model
 def serve_round(arrivals: Sequence[Arrival], model: Model, settings: Settings) -> int:
     """Decode, segment and publish the newest frame of each of some cameras; the number published.
 
-    Frames of a batch share their fate, but for NonFiniteLogits: then each is tried alone. These and DeviceLost are
-    counted and passed on once the other frames are served; every other error ends here, counted and reported.
+    Where a batch fails each of its frames is tried alone, unless the device is lost. NonFiniteLogits of a frame and
+    DeviceLost are counted and passed on once the other frames are served; every other error ends here, counted and
+    reported.
     """
     decoded = (arrival.camera.decoded(arrival, settings) for arrival in arrivals)
     frames = [frame for frame in decoded if frame is not None]
@@ -31,8 +32,8 @@ def serve_round(arrivals: Sequence[Arrival], model: Model, settings: Settings) -
         group = groups.pop(0)
         try:
             results = _segmented(group, model, settings)
-        except (NonFiniteLogits, DeviceLost) as error:
-            if isinstance(error, NonFiniteLogits) and len(group) > 1:
+        except Exception as error:  # a batch's may be anything: short memory, for one, may suffice for a frame
+            if len(group) > 1 and not isinstance(error, DeviceLost):
                 groups += _apart(group)
             else:
                 trouble = error
@@ -49,9 +50,9 @@ def _apart(frames: List[Frame]) -> List[List[Frame]]:
 
 
 def _segmented(frames: List[Frame], model: Model, settings: Settings) -> List[Segmentation]:
-    """Results in the order of the frames; none where they were lost to an error that was reported.
+    """Results in the order of the frames; none where a single one was lost to an error that was reported.
 
-    NonFiniteLogits of several frames are nobody's loss yet.
+    Several frames are lost with the device alone.
     """
     segment = partial(
         model.pipeline.batch,
@@ -69,7 +70,7 @@ def _segmented(frames: List[Frame], model: Model, settings: Settings) -> List[Se
         gc.collect()  # out here the error is gone, and with it the frames that hold the failed run's arrays
         return segment()
     except Exception as error:  # the worker must outlive whatever one frame does; nothing is lost: it is reported
-        if isinstance(error, NonFiniteLogits) and len(frames) > 1:
+        if len(frames) > 1 and not isinstance(error, DeviceLost):
             raise
         for frame in frames:
             frame.arrival.camera.lose(error)

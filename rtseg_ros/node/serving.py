@@ -44,6 +44,7 @@ class Serving:
         loader: Loader,
     ) -> None:
         self.model = model
+        self.configured = settings()
         self.enabled = True
         self.self_test_error = ''
         self.closed = False
@@ -92,6 +93,9 @@ class Serving:
         if session is not None and not enabled:
             self._session = Session()
             session.close()
+        for camera in self.cameras:
+            if camera.cloud is not None:
+                camera.cloud.pause(not enabled)
 
     def stop(self) -> None:
         """Serve no more: nothing is published after this. Harmless when not serving."""

@@ -85,7 +85,7 @@ class SuitedSubscription:
             )
         found = {tuple(p.endpoint_gid) for p in self.incompatible()}
         self.incompatible_events += len(found - self._seen_incompatible)
-        self._seen_incompatible |= found
+        self._seen_incompatible = found
 
     def close(self) -> None:
         """Unsubscribe; harmless when not subscribed."""

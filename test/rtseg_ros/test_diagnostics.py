@@ -11,7 +11,8 @@ pytest.importorskip('rclpy')
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import CompressedImage, Image
 
-from rtseg_ros.node.diagnostics import cloud_status, device_status, input_status, processing_status
+from rtseg_ros.node.diagnostics import cloud_status, device_status, input_status, model_status, processing_status
+from rtseg_ros.node.model import Model
 from rtseg_ros.parameters import Settings
 from rtseg_ros.statistics import Statistics
 
@@ -45,6 +46,39 @@ def test_the_device_on_a_gpu_is_the_gpu(backend, name):
     model = SimpleNamespace(pipeline=SimpleNamespace(backend=backend))
     values = {entry.key: entry.value for entry in device_status(facts(model=model)).values}
     assert (values['actual'], values['name']) == (backend.device, name)
+
+
+@pytest.mark.parametrize('subscribed', [True, False])
+def test_frames_that_failed_are_told_while_somebody_listens(subscribed):
+    statistics = Statistics()
+    for _ in range(Settings().max_consecutive_failures):
+        statistics.failed()
+    camera = camera_of(statistics)
+    camera.input.subscribed = subscribed
+    status = processing_status(facts(busy_s=0.0), camera, '')
+    assert (status.level == DiagnosticStatus.ERROR) == ('frames failed in a row' in status.message) == subscribed
+
+
+@pytest.mark.parametrize(
+    'changes, told',
+    [
+        ({}, ''),
+        ({'max_rate_hz': 5.0}, ''),  # heeded at any time
+        ({'cloud': 'depth', 'precision': 'fp32'}, 'not in use before cleanup and configure: cloud, precision'),
+    ],
+)
+def test_parameters_that_wait_for_the_next_configure_are_told(changes, told, tiny_bundle):
+    pipeline = SimpleNamespace(input_size=(64, 96), backend=SimpleNamespace(name='b', device='cpu', precision='fp32'))
+    model = Model(pipeline, 1.0, None, Settings())
+    pipeline.bundle = tiny_bundle
+    known = facts(
+        model=model, configured=Settings(), state='inactive', loading='', size_control={}, self_test_error='',
+        rate_warning='', reload_error='', error='',
+    )  # fmt: skip
+    known.settings = replace(known.settings, **changes)
+    status = model_status(known)
+    assert status.level == (DiagnosticStatus.WARN if told else DiagnosticStatus.OK)
+    assert told in status.message
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import shutil
 import sys
 import threading
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import replace
 from threading import Lock
 from types import ModuleType, SimpleNamespace
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -23,7 +25,7 @@ from rtseg_models.bundle import load_bundle
 from rtseg_models.engine import NonFiniteLogits, Pipeline, Segmentation
 from rtseg_models.engine.backends import Options
 from rtseg_models.engine.paint import blend
-from rtseg_models.errors import BundleError, DeviceLost, RtsegError, Unavailable
+from rtseg_models.errors import BundleError, DeviceLost, OutOfDeviceMemory, RtsegError, Unavailable
 from rtseg_ros.gate import FrameGate
 from rtseg_ros.node import model as model_module
 from rtseg_ros.node import points_output
@@ -31,6 +33,7 @@ from rtseg_ros.node import serving as serving_module
 from rtseg_ros.node import subscription as subscription_module
 from rtseg_ros.node.camera import Arrival, Camera, Session
 from rtseg_ros.node.legends import Legends
+from rtseg_ros.node.live_settings import LiveSettings
 from rtseg_ros.node.loader import Loader
 from rtseg_ros.node.model import Model, _Opener, cache_folder, open_model, resized
 from rtseg_ros.node.outputs import Outputs
@@ -136,10 +139,29 @@ def test_depth_is_spread_by_the_rectified_camera(monkeypatch):
 
 
 def test_sweeps_are_kept_by_the_bytes_that_they_take():
-    cloud = cloud_of(_pairing=Pairing(0), _publishing=Lock())
+    cloud = cloud_of(_pairing=Pairing(0), _publishing=Lock(), _paused=False)
     sweep = SimpleNamespace(header=Header(), data=bytes(7))
     cloud._keep(sweep)
     assert cloud._pairing._sweeps == [(0, sweep, 7)]
+
+
+def test_a_disabled_node_publishes_no_cloud_and_keeps_no_sweep(monkeypatch):
+    sent = []
+    monkeypatch.setattr(PointsOutput, '_publish', lambda self, pairs: sent.extend(pairs))
+    cloud = cloud_of(_pairing=Pairing(10**9), _publishing=Lock(), _paused=False)
+    camera = SimpleNamespace(cloud=cloud)
+    serving = bare(Serving, cameras=[camera, SimpleNamespace(cloud=None)], _session=Session(), enabled=True)
+    frame, sweep = frame_with(None), SimpleNamespace(header=Header(stamp=Time(sec=5)), data=bytes(7))
+    arguments = frame.labels, frame.rgb, Header(stamp=Time(sec=5)), None
+    cloud.publish(*arguments)  # waits for its sweep
+    serving.enable(False)
+    cloud._keep(sweep)
+    cloud.publish(*arguments)
+    assert not sent and not cloud._pairing._sweeps and not cloud._pairing._frames
+    serving.enable(True)
+    cloud.publish(*arguments)
+    cloud._keep(sweep)
+    assert [found for _, found in sent] == [sweep]
 
 
 # ---- camera
@@ -220,11 +242,12 @@ def test_another_size_does_not_move_the_network_to_the_cpu(serving_model, monkey
 # ---- rounds
 
 
-def test_a_picture_that_the_network_cannot_take_costs_its_batch_nothing():
+@pytest.mark.parametrize('error', [NonFiniteLogits('NaN'), OutOfDeviceMemory('no room'), RuntimeError('strange')])
+def test_a_picture_that_the_network_cannot_take_costs_its_batch_nothing(error):
     def batch(rgbs, **options):
         tried.append(rgbs)
         if 'bad' in rgbs:
-            raise NonFiniteLogits('NaN')
+            raise error
         return rgbs
 
     def frame(rgb):
@@ -238,7 +261,8 @@ def test_a_picture_that_the_network_cannot_take_costs_its_batch_nothing():
 
     tried, lost, masks = [], [], []
     model = SimpleNamespace(pipeline=SimpleNamespace(batch=batch, input_size=(64, 96)))
-    with pytest.raises(NonFiniteLogits):
+    passed_on = pytest.raises(NonFiniteLogits) if isinstance(error, NonFiniteLogits) else nullcontext()
+    with passed_on:
         serve_round([frame('front'), frame('bad'), frame('rear')], model, Settings())
     assert tried == [['front', 'bad', 'rear'], ['front'], ['bad'], ['rear']]
     assert (lost, masks) == (['bad'], ['front', 'rear'])
@@ -508,19 +532,34 @@ def test_the_target_rate_is_divided_among_the_cameras(monkeypatch):
     assert closed == [sizes[1]]
 
 
-def test_a_network_that_fails_its_first_run_is_closed(monkeypatch):
+@pytest.mark.parametrize('error', [RtsegError, OutOfDeviceMemory, RuntimeError])
+def test_a_network_that_fails_its_first_run_is_closed(error, monkeypatch):
     closed = []
 
     def fail(*_):
-        raise RtsegError('it failed')
+        raise error('it failed')
 
     pipeline = SimpleNamespace(warm_up=fail, close=lambda: closed.append(1))
     monkeypatch.setattr(model_module, 'Pipeline', lambda *_, **__: pipeline)
     settings = Settings(backend='openvino', device='cpu')
     opener = _Opener(load_bundle('fast_scnn-camvid'), settings, quiet, quiet, lambda: False)
-    with pytest.raises(RtsegError, match='it failed'):
+    with pytest.raises(error, match='it failed'):
         opener.open(None)
     assert closed == [1]
+    model = SimpleNamespace(pipeline=pipeline)
+    monkeypatch.setattr(_Opener, 'open', lambda *_: model)
+    monkeypatch.setattr(model_module, '_frame_ms', fail)
+    with pytest.raises(error, match='it failed'):
+        opener.open_largest_that_holds()
+    assert closed == [1, 1]
+
+
+def test_what_rclpy_would_refuse_later_applies_nothing():
+    live = bare(LiveSettings, value=Settings(), _active=lambda: True, _applied=lambda *_: pytest.fail('applied'))
+    changes = [Parameter('confidence_threshold', value=0.9), Parameter('use_sim_time', value='yes')]
+    found = live._change(changes)
+    assert not found.successful and "'use_sim_time' is 'yes'" in found.reason
+    assert live.value.confidence_threshold == 0.0
 
 
 def test_the_cache_belongs_to_its_owner_alone(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtseg_ros.pairing import KEPT_BYTES, KEPT_FRAMES, KEPT_SWEEPS, Pairing
+from rtseg_ros.pairing import KEPT_BYTES, KEPT_FRAME_BYTES, KEPT_FRAMES, KEPT_SWEEPS, Pairing
 
 MS = 1_000_000
 
@@ -31,8 +31,16 @@ def test_a_sweep_of_the_frames_time_that_came_first_is_taken_at_once():
 
 def test_frames_without_sweeps_are_given_up_in_turn():
     pairing = Pairing(50)
-    given_up = [pairing.add_frame(1000 * i, i) for i in range(KEPT_FRAMES + 2)]
+    given_up = [pairing.add_frame(100 * MS * i, i) for i in range(8)]  # of which the sixth is WAIT_NS away
+    assert given_up == [[]] * 6 + [[(0, None)], [(1, None)]]
+    pairing.clear()
+    given_up = [pairing.add_frame(i, i) for i in range(KEPT_FRAMES + 2)]
     assert given_up == [[]] * KEPT_FRAMES + [[(0, None)], [(1, None)]]
+    pairing.clear()
+    given_up = [pairing.add_frame(i, i, KEPT_FRAME_BYTES // 3) for i in range(5)]
+    assert given_up == [[]] * 3 + [[(0, None)], [(1, None)]]
+    pairing.clear()
+    assert pairing.add_frame(10**12, 'before') == [] and pairing.add_frame(0, 'back') == [('before', None)]
     pairing.clear()
     assert pairing.add_sweep(10**9, 'sweep') == []
 
@@ -70,6 +78,17 @@ def test_each_frame_gets_its_twin_however_long_its_mask_takes(period, late):
         if i % 5 == 0 and i >= late:
             decided += pairing.add_frame((i - late) * period * MS, i - late)
     assert decided and all(frame == sweep for frame, sweep in decided)
+
+
+@pytest.mark.parametrize('rate', [10, 30, 60, 90])
+def test_a_lidars_sweep_finds_its_frames_at_any_rate(rate):
+    """Sweeps of 10 Hz that come 0.15 s after the stamp of their beginning, masks 20 ms after theirs."""
+    frames = [(i * 1000 // rate * MS + 20 * MS, 'frame', i * 1000 // rate * MS) for i in range(10 * rate)]
+    sweeps = [(i * 100 * MS + 150 * MS, 'sweep', i * 100 * MS) for i in range(100)]
+    pairing, decided = Pairing(50 * MS), []
+    for _, kind, stamp in sorted([*frames, *sweeps]):
+        decided += (pairing.add_frame if kind == 'frame' else pairing.add_sweep)(stamp, stamp)
+    assert len(decided) > 9 * rate and all(sweep is not None for _, sweep in decided)
 
 
 def test_sweeps_too_old_for_the_frames_to_come_are_let_go():

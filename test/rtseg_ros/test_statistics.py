@@ -48,6 +48,17 @@ def test_consecutive_failures_end_with_a_picture():
     assert statistics.snapshot().failed == 2
 
 
+def test_failures_from_before_anybody_listened_are_forgotten():
+    now_s = [100.0]
+    statistics = Statistics(lambda: now_s[0])
+    statistics.failed()
+    assert statistics.snapshot(90.0).consecutive_failures == 1
+    assert statistics.snapshot(110.0).consecutive_failures == 0
+    now_s[0] = 120.0
+    statistics.failed()
+    assert statistics.snapshot(110.0).consecutive_failures == 2
+
+
 def test_rates_follow_the_last_ten_seconds():
     clock = Clock()
     statistics = Statistics(clock)
