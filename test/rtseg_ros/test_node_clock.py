@@ -66,16 +66,20 @@ def drops(probe, reason, stamp_s):
 def test_without_a_clock_no_frame_is_too_old_and_a_warning_says_so(probe, node):
     for stamp_s in (1, START_S, 2_000_000_000):
         assert serves(probe, stamp_s)
-    status = until(lambda: probe.diagnosis('input'), 'diagnostics')
-    assert status.level == DiagnosticStatus.WARN
+
+    def warned():
+        status = probe.diagnosis('input')
+        return status if status is not None and status.level == DiagnosticStatus.WARN else None
+
+    status = until(warned, 'a warning')
     assert 'nothing arrives on /clock' in status.message
     assert '[WARN]' in next(line for line in node.log.splitlines() if 'nothing arrives on /clock' in line)
 
 
 def test_once_the_clock_runs_frames_are_judged_by_it(probe):
     set_clock(probe, START_S)
+    assert serves(probe, START_S - 0.4)  # frames have paused meanwhile, which is an ERROR of its own
     until(lambda: probe.diagnosis('input').level == DiagnosticStatus.OK, 'end of the warning')
-    assert serves(probe, START_S - 0.4)
     assert drops(probe, 'stale', START_S - 0.6)
     assert drops(probe, 'future', START_S + 0.2)
     assert probe.set(max_image_age_s=0.0, max_future_s=0.0)[0].successful
