@@ -6,16 +6,18 @@ import json
 import shutil
 import sys
 import threading
+from collections import deque
 from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import replace
-from threading import Lock
+from threading import Condition, Event, Lock
 from types import ModuleType, SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from node_process import until
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
@@ -37,10 +39,11 @@ from rtseg_ros.node.live_settings import LiveSettings
 from rtseg_ros.node.loader import Loader
 from rtseg_ros.node.model import Model, _Opener, cache_folder, open_model, resized
 from rtseg_ros.node.outputs import Outputs
-from rtseg_ros.node.points_output import LabelledFrame, PointsOutput
+from rtseg_ros.node.points_output import MOST_DUE, LabelledFrame, PointsOutput
 from rtseg_ros.node.rounds import serve_round
 from rtseg_ros.node.serving import Serving
 from rtseg_ros.node.subscription import SuitedSubscription
+from rtseg_ros.node.transforms import Transforms
 from rtseg_ros.paints import Paints
 from rtseg_ros.pairing import Pairing
 from rtseg_ros.parameters import Settings
@@ -101,7 +104,8 @@ CALIBRATION = [100.0, 0.0, 1.0, 0.0, 100.0, 1.0, 0.0, 0.0, 1.0]
 
 def cloud_of(**fields):
     transforms = SimpleNamespace(matrix=lambda frame, header: np.eye(4))
-    return bare(PointsOutput, _transforms=transforms, _prefix='', **fields)
+    fields = {'_lock': Condition(), '_sending': Lock(), '_epoch': 0, '_due': deque(), '_closed': False, **fields}
+    return bare(PointsOutput, _transforms=transforms, _prefix='', _builder=None, **fields)
 
 
 def frame_with(info):
@@ -139,16 +143,89 @@ def test_depth_is_spread_by_the_rectified_camera(monkeypatch):
 
 
 def test_sweeps_are_kept_by_the_bytes_that_they_take():
-    cloud = cloud_of(_pairing=Pairing(0), _publishing=Lock(), _paused=False)
+    cloud = cloud_of(_pairing=Pairing(0), _paused=False)
     sweep = SimpleNamespace(header=Header(), data=bytes(7))
     cloud._keep(sweep)
     assert cloud._pairing._sweeps == [(0, sweep, 7)]
 
 
+def builder_of(sent, made):
+    """A cloud output that pairs at once, whose clouds are made by ``made``."""
+    cloud = cloud_of(_pairing=Pairing(10**9), _paused=False, _publisher=SimpleNamespace(publish=sent.append))
+    cloud._made, cloud.published, cloud.failed, cloud.failed_in_a_row, cloud.last_error = made, 0, 0, 0, ''
+    cloud._guard = SimpleNamespace(warn=lambda *_: None)
+    return cloud
+
+
+def frame_and_sweep(cloud, second):
+    frame = frame_with(None)
+    cloud.publish(frame.labels, frame.rgb, Header(stamp=Time(sec=second)), None)
+    cloud._keep(SimpleNamespace(header=Header(stamp=Time(sec=second)), data=b''))
+
+
+def test_sweeps_are_taken_while_a_cloud_is_made_and_clouds_keep_the_frames_order():
+    sent, begun, go = [], Event(), Event()
+
+    def made(frame, sweep):
+        begun.set()
+        assert go.wait(10)
+        return frame.header.stamp.sec, ''
+
+    cloud = builder_of(sent, made)
+    frame_and_sweep(cloud, 0)
+    assert begun.wait(10)
+    for second in range(1, MOST_DUE + 3):  # two more than wait
+        frame_and_sweep(cloud, second)
+    go.set()
+    until(lambda: len(sent) == MOST_DUE + 1, 'clouds')
+    assert sent == [0, *range(3, MOST_DUE + 3)]
+    assert (cloud.published, cloud.failed, cloud.failed_in_a_row) == (MOST_DUE + 1, 2, 0)
+    assert 'clouds take longer' in cloud.last_error
+
+
+@pytest.mark.parametrize('ending', ['pause', 'restart'])
+def test_a_cloud_that_is_being_made_is_not_published_after_the_end(ending):
+    sent, begun, go = [], Event(), Event()
+
+    def made(frame, sweep):
+        begun.set()
+        assert go.wait(10)
+        return frame.header.stamp.sec, ''
+
+    cloud = builder_of(sent, made)
+    cloud._transforms = None
+    frame_and_sweep(cloud, 0)
+    frame_and_sweep(cloud, 1)
+    assert begun.wait(10)
+    cloud.pause(True) if ending == 'pause' else cloud.restart()
+    go.set()
+    cloud.pause(False)
+    frame_and_sweep(cloud, 2)
+    until(lambda: sent, 'a cloud')
+    assert sent == [2]
+
+
+def test_cameras_share_a_listener_of_transforms(monkeypatch):
+    made, gone = [], []
+    listener = SimpleNamespace(unregister=lambda: gone.append(1))
+    fake = ModuleType('tf2_ros')
+    fake.Buffer, fake.TransformException = SimpleNamespace, LookupError
+    fake.TransformListener = lambda buffer, node: made.append(node) or listener
+    monkeypatch.setitem(sys.modules, 'tf2_ros', fake)
+    first, second = (Transforms.of('node') for _ in range(2))
+    assert first is second and made == ['node']
+    first.close()
+    assert not gone
+    second.close()
+    assert gone == [1]
+    Transforms.of('node').close()
+    assert len(made) == 2
+
+
 def test_a_disabled_node_publishes_no_cloud_and_keeps_no_sweep(monkeypatch):
     sent = []
-    monkeypatch.setattr(PointsOutput, '_publish', lambda self, pairs: sent.extend(pairs))
-    cloud = cloud_of(_pairing=Pairing(10**9), _publishing=Lock(), _paused=False)
+    monkeypatch.setattr(PointsOutput, '_hand_over', lambda self, pairs: sent.extend(pairs))
+    cloud = cloud_of(_pairing=Pairing(10**9), _paused=False)
     camera = SimpleNamespace(cloud=cloud)
     serving = bare(Serving, cameras=[camera, SimpleNamespace(cloud=None)], _session=Session(), enabled=True)
     frame, sweep = frame_with(None), SimpleNamespace(header=Header(stamp=Time(sec=5)), data=bytes(7))
