@@ -172,7 +172,7 @@ class Camera:
         and rclpy's executor spins from then on. A new reader is not marked.
         """
         for source in (self.input, *(self.cloud.sources if self.cloud is not None else ())):
-            if source.stuck():
+            if source.kind is not CameraInfo and source.stuck():  # calibrations are small, and silent once they came
                 told = f'{source.topic}: ready without a message for {SILENCE_S:g} s; subscribing anew'
                 self._guard.warn(f'{source.topic}:spinning', told)
                 source.renew()
