@@ -190,14 +190,14 @@ class TopicTruth:
         self.mapping = mapping
         # By stamp: when the label was recorded, the label or why there is none, and its place in the topic.
         self._ahead: OrderedDict[int, Tuple[int, Union[bytes, str], int]] = OrderedDict()
-        self._read = self._found = 0  # labels read, and the place of the last one that was asked for
+        self._read = self._found = self._found_ns = 0  # labels read; place and stamp of the last one asked for
 
     def find(self, record: ImageRecord) -> np.ndarray:
         if record.stamp_ns == 0:
             raise NoTruth('the image has no stamp to find a label by')
         waiting = self._ahead.pop(record.stamp_ns, None)
         if waiting is not None:
-            self._found = max(self._found, waiting[2])
+            self._note(record, waiting[2])
             return self._unpack(waiting[1], record)
         while self._later(record) < LOOKAHEAD:
             label = next(self._labels, None)
@@ -207,7 +207,7 @@ class TopicTruth:
             if label.message is None:
                 self._unreadable.append(label.fault)
             elif label.stamp_ns == record.stamp_ns:
-                self._found = self._read
+                self._note(record, self._read)
                 return self.mapping(label_ids(label), f'label at stamp {label.stamp_ns}')
             else:
                 self._keep(label)
@@ -216,13 +216,20 @@ class TopicTruth:
     def _later(self, record: ImageRecord) -> int:
         """How many of the labels held were recorded behind this frame and may be of frames to come.
 
-        Those before the last label found are of frames that nobody asked for, and so are, before one was found, those
-        with earlier stamps: the topic has the frames' order.
+        Others are of frames that nobody asked for: the topic has the frames' order, so what was read before the last
+        label found is, and what is stamped between that and this frame. Stamps before it are of a clock set back.
         """
         return sum(
-            recorded_ns > record.record_time_ns and (place > self._found if self._found else stamp_ns > record.stamp_ns)
+            recorded_ns > record.record_time_ns
+            and place > self._found
+            and (stamp_ns > record.stamp_ns or stamp_ns < self._found_ns)
             for stamp_ns, (recorded_ns, _, place) in self._ahead.items()
         )
+
+    def _note(self, record: ImageRecord, place: int) -> None:
+        """A frame's label was found."""
+        if place > self._found:
+            self._found, self._found_ns = place, record.stamp_ns
 
     @property
     def faults(self) -> List[str]:
