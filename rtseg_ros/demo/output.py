@@ -99,9 +99,9 @@ def _move_into(out: Path, staging: Path, old: Path) -> None:
 
 def _take_place(out: Path, staging: Path, old: Path) -> None:
     """Have ``staging`` become ``out``, and what was there ``old``; or what was there stay."""
-    if out.exists():
-        out.rename(old)
     try:
+        if out.exists():
+            out.rename(old)
         staging.rename(out)
     except BaseException:
         if old.exists() and not out.exists():

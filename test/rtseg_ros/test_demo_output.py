@@ -92,6 +92,22 @@ def test_results_that_cannot_take_their_place_give_it_back(movable, tmp_path, mo
     assert written(out) == before and [p.name for p in out.parent.iterdir()] == ['out']
 
 
+def test_an_interruption_while_the_earlier_results_make_way_gives_them_back(tmp_path, monkeypatch):
+    out, rename = earlier_demo(tmp_path / 'out'), Path.rename
+    before = written(out)
+
+    def interrupted(self, target):
+        done = rename(self, target)
+        if self == out and '.old-' in str(target):
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(Path, 'rename', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_demo(out)
+    assert written(out) == before and [p.name for p in tmp_path.iterdir()] == ['out']
+
+
 def test_an_output_may_be_a_mount_point(tmp_path):
     code = 'import sys, pathlib, test_demo_output as t; out = pathlib.Path(sys.argv[1]); t.earlier_demo(out); '
     code += 't.write_demo(out); assert t.written(out) == t.NEW, t.written(out)'
