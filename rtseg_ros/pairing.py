@@ -12,7 +12,7 @@ Sweep = TypeVar('Sweep')
 
 KEPT_SWEEPS, KEPT_BYTES = 1000, 256 << 20
 """At most, as when no frame comes: a second of 1080x1920 float depth at 30 Hz."""
-KEPT_FRAMES, KEPT_FRAME_BYTES = 100, 128 << 20
+KEPT_FRAMES, KEPT_FRAME_BYTES, FEW_FRAMES = 100, 256 << 20, 5
 WAIT_NS = 500_000_000
 """What a sweep may lag behind frames of its time: its own length, and the way to here."""
 
@@ -21,8 +21,8 @@ class Pairing(Generic[Frame, Sweep]):
     """Gives each frame the sweep nearest in time, within ``tolerance_ns``. For one thread at a time.
 
     A frame is decided on once a sweep of its time or a later one has come, since the next would be farther away; or
-    without one, when a frame ``WAIT_NS`` away from it has come, or more wait than ``KEPT_FRAMES`` or
-    ``KEPT_FRAME_BYTES``. Sweeps too old for the frame decided last and for those that
+    without one, when a frame ``WAIT_NS`` away from it has come, or more wait than ``KEPT_FRAMES``, of large ones than
+    ``FEW_FRAMES``. Sweeps too old for the frame decided last and for those that
     wait are dropped: the frames to come are newer. However long a network takes, a frame finds the sweep of its time,
     as long as what came since then fits into ``KEPT_SWEEPS`` and ``KEPT_BYTES``.
     """
@@ -71,9 +71,8 @@ class Pairing(Generic[Frame, Sweep]):
         """Whether the frame that waits for longest is not to wait any more."""
         away_ns = abs(self._frames[-1][0] - self._frames[0][0])
         size = sum(entry[2] for entry in self._frames)
-        return (
-            away_ns > WAIT_NS or len(self._frames) > KEPT_FRAMES or (size > KEPT_FRAME_BYTES and len(self._frames) > 1)
-        )
+        most = FEW_FRAMES if size > KEPT_FRAME_BYTES else KEPT_FRAMES
+        return away_ns > WAIT_NS or len(self._frames) > most
 
     def _nearest(self, stamp_ns: int) -> Optional[Sweep]:
         near = [entry for entry in self._sweeps if abs(entry[0] - stamp_ns) <= self._tolerance_ns]

@@ -165,6 +165,13 @@ class Camera:
         elif not isinstance(error, (NonFiniteLogits, DeviceLost)):
             self._guard.report(error, f'frame of {self.input.topic}')
 
+    def tell_batch(self, error: Exception) -> None:
+        """Tell of a batch that failed, and whose frames are tried alone."""
+        if isinstance(error, MemoryError):
+            self._guard.warn('batch', f'memory is short for a batch; its frames are tried alone. {error}')
+        elif not isinstance(error, NonFiniteLogits):
+            self._guard.report(error, 'batch')
+
     def _leave_stuck(self) -> None:
         """Unsubscribe from what is stuck, so that it is subscribed anew.
 

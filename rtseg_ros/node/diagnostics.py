@@ -236,7 +236,8 @@ def _unheeded(facts: NodeFacts, model: Model) -> List[Finding]:
     in_use = dict.fromkeys(OF_CAMERAS, facts.configured) if facts.configured else {}
     in_use.update(dict.fromkeys(OF_MODEL, model.settings))  # which a reload takes, too
     late = [name for name, used in in_use.items() if getattr(used, name) != getattr(facts.settings, name)]
-    return [(WARN, f'changed and not in use before cleanup and configure: {", ".join(late)}')] if late else []
+    when = 'cleanup and configure' + ('' if set(late) & {*OF_CAMERAS} else ', or ~/reload_model')
+    return [(WARN, f'changed and not in use before {when}: {", ".join(late)}')] if late else []
 
 
 def device_status(facts: NodeFacts) -> DiagnosticStatus:

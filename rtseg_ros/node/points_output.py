@@ -25,8 +25,8 @@ from .subscription import SuitedSubscription
 from .transforms import Transforms
 
 SWEEPS = 5  # to keep until they are taken
-MOST_DUE = 12
-"""Frames that wait for their clouds to be made; a sweep brings those of its own time at once."""
+MOST_DUE, MOST_DUE_BYTES = 4, 128 << 20
+"""Frames that wait for their clouds to be made when more fall due; a sweep brings those of its own time at once."""
 PLUMB_BOB_LIKE = ('', 'plumb_bob', 'rational_polynomial')
 
 
@@ -117,7 +117,7 @@ class PointsOutput:
         frame = LabelledFrame(labels, rgb, header, info)
         with self._lock:
             if not self._paused:
-                self._hand_over(self._pairing.add_frame(_stamp_ns(header), frame, labels.nbytes + rgb.nbytes))
+                self._hand_over(self._pairing.add_frame(_stamp_ns(header), frame, _bytes(frame)))
 
     def _keep(self, message: Any) -> None:
         with self._lock:
@@ -132,13 +132,16 @@ class PointsOutput:
 
     def _hand_over(self, pairs: List[Tuple[LabelledFrame, Any]]) -> None:
         """Give pairs to the thread that makes the clouds; the lock is held."""
+        left = len(self._due)
         self._due.extend(pairs)
-        while len(self._due) > MOST_DUE:
+        while left and (len(self._due) > MOST_DUE or sum(_bytes(frame) for frame, _ in self._due) > MOST_DUE_BYTES):
             self._due.popleft()
+            left -= 1
             self._count('clouds take longer to make than frames to come')
         if self._due and self._builder is None:
-            self._builder = threading.Thread(target=self._build, name=f'clouds {self._prefix}', daemon=True)
-            self._builder.start()
+            builder = threading.Thread(target=self._build, name=f'clouds {self._prefix}', daemon=True)
+            builder.start()
+            self._builder = builder
         self._lock.notify()
 
     def _build(self) -> None:
@@ -154,6 +157,7 @@ class PointsOutput:
                     trouble = trouble or self._sent(cloud)
                     with self._lock:
                         self._count(trouble)
+            del frame, sweep, cloud  # the next may be long in coming
 
     def _made(self, frame: LabelledFrame, sweep: Any) -> Tuple[Any, str]:
         """The cloud of a frame, or why there is none."""
@@ -204,6 +208,10 @@ class PointsOutput:
         distortion = list(info.d) if any(info.d) else ()
         points, matrix = points_from_message(sweep).ravel(), image_matrix(info, frame.rgb.shape[:2])
         return cloud_from_lidar(points, pose, frame.labels, frame.rgb, matrix, distortion)
+
+
+def _bytes(frame: LabelledFrame) -> int:
+    return int(frame.labels.nbytes + frame.rgb.nbytes)
 
 
 def _stamp_ns(header: Any) -> int:

@@ -34,6 +34,7 @@ def serve_round(arrivals: Sequence[Arrival], model: Model, settings: Settings) -
             results = _segmented(group, model, settings)
         except Exception as error:  # a batch's may be anything: short memory, for one, may suffice for a frame
             if len(group) > 1 and not isinstance(error, DeviceLost):
+                group[0].arrival.camera.tell_batch(error)
                 groups += _apart(group)
             else:
                 trouble = error

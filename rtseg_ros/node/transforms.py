@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, ClassVar, Dict
 
 import numpy as np
 from rclpy.node import Node
 
 from rtseg_models.errors import Unavailable
+
+FORGET_PERIOD_S = 5.0
 
 
 class Transforms:
@@ -33,7 +36,7 @@ class Transforms:
             raise Unavailable(
                 f"parameter 'cloud' is 'lidar', which needs the ROS package tf2_ros_py: {error}"
             ) from error
-        self._node, self._users = node, 0
+        self._node, self._users, self._forgot_s = node, 0, -FORGET_PERIOD_S
         self._error = TransformException
         self._buffer = Buffer()
         self._listener = TransformListener(self._buffer, node)
@@ -46,8 +49,11 @@ class Transforms:
             self._listener.unregister()
 
     def forget(self) -> None:
-        """Drop all but the static transforms."""
-        self._buffer.clear()
+        """Drop all but the static transforms; once where several cameras ask for it one after another."""
+        now_s = time.monotonic()
+        if now_s - self._forgot_s > FORGET_PERIOD_S:
+            self._forgot_s = now_s
+            self._buffer.clear()
 
     def matrix(self, camera_frame: str, header: Any) -> np.ndarray:
         """The (4,4) matrix from the sweep's frame to the camera's; LookupError where tf does not know it."""

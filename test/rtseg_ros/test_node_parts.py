@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import threading
+import weakref
 from collections import deque
 from concurrent.futures import Future
 from contextlib import nullcontext
@@ -177,10 +178,25 @@ def test_sweeps_are_taken_while_a_cloud_is_made_and_clouds_keep_the_frames_order
     for second in range(1, MOST_DUE + 3):  # two more than wait
         frame_and_sweep(cloud, second)
     go.set()
-    until(lambda: len(sent) == MOST_DUE + 1, 'clouds')
+    until(lambda: cloud.published == MOST_DUE + 1, 'clouds')
     assert sent == [0, *range(3, MOST_DUE + 3)]
     assert (cloud.published, cloud.failed, cloud.failed_in_a_row) == (MOST_DUE + 1, 2, 0)
     assert 'clouds take longer' in cloud.last_error
+
+
+def test_a_burst_of_one_sweep_drops_none_and_an_idle_builder_keeps_nothing():
+    sent = []
+    cloud = builder_of(sent, lambda frame, sweep: (frame.header.stamp.nanosec, ''))
+    kept = []
+    for i in range(3 * MOST_DUE):
+        frame = frame_with(None)
+        kept.append(weakref.ref(frame.labels))
+        cloud.publish(frame.labels, frame.rgb, Header(stamp=Time(nanosec=i)), None)
+    del frame
+    cloud._keep(SimpleNamespace(header=Header(stamp=Time(nanosec=100)), data=b''))
+    until(lambda: cloud.published == 3 * MOST_DUE, 'clouds')
+    assert sent == [*range(3 * MOST_DUE)] and cloud.failed == 0
+    until(lambda: not any(reference() for reference in kept), 'end of the frames')
 
 
 @pytest.mark.parametrize('ending', ['pause', 'restart'])
@@ -198,8 +214,8 @@ def test_a_cloud_that_is_being_made_is_not_published_after_the_end(ending):
     frame_and_sweep(cloud, 1)
     assert begun.wait(10)
     cloud.pause(True) if ending == 'pause' else cloud.restart()
+    cloud._paused = False  # pause(False) would forget by itself
     go.set()
-    cloud.pause(False)
     frame_and_sweep(cloud, 2)
     until(lambda: sent, 'a cloud')
     assert sent == [2]
@@ -331,18 +347,19 @@ def test_a_picture_that_the_network_cannot_take_costs_its_batch_nothing(error):
         camera = SimpleNamespace(
             decoded=lambda arrival, settings: made,
             lose=lambda error: lost.append(rgb),
+            tell_batch=told.append,
             published=lambda frame, result, model, settings: masks.append(result) or True,
         )
         made = SimpleNamespace(rgb=rgb, confidence=False, arrival=SimpleNamespace(camera=camera))
         return made.arrival
 
-    tried, lost, masks = [], [], []
+    tried, lost, masks, told = [], [], [], []
     model = SimpleNamespace(pipeline=SimpleNamespace(batch=batch, input_size=(64, 96)))
     passed_on = pytest.raises(NonFiniteLogits) if isinstance(error, NonFiniteLogits) else nullcontext()
     with passed_on:
         serve_round([frame('front'), frame('bad'), frame('rear')], model, Settings())
     assert tried == [['front', 'bad', 'rear'], ['front'], ['bad'], ['rear']]
-    assert (lost, masks) == (['bad'], ['front', 'rear'])
+    assert (lost, masks, told) == (['bad'], ['front', 'rear'], [error])
 
 
 # ---- camera

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtseg_ros.pairing import KEPT_BYTES, KEPT_FRAME_BYTES, KEPT_FRAMES, KEPT_SWEEPS, Pairing
+from rtseg_ros.pairing import FEW_FRAMES, KEPT_BYTES, KEPT_FRAME_BYTES, KEPT_FRAMES, KEPT_SWEEPS, Pairing
 
 MS = 1_000_000
 
@@ -37,8 +37,8 @@ def test_frames_without_sweeps_are_given_up_in_turn():
     given_up = [pairing.add_frame(i, i) for i in range(KEPT_FRAMES + 2)]
     assert given_up == [[]] * KEPT_FRAMES + [[(0, None)], [(1, None)]]
     pairing.clear()
-    given_up = [pairing.add_frame(i, i, KEPT_FRAME_BYTES // 3) for i in range(5)]
-    assert given_up == [[]] * 3 + [[(0, None)], [(1, None)]]
+    given_up = [pairing.add_frame(i, i, KEPT_FRAME_BYTES // 3) for i in range(FEW_FRAMES + 2)]
+    assert given_up == [[]] * FEW_FRAMES + [[(0, None)], [(1, None)]]
     pairing.clear()
     assert pairing.add_frame(10**12, 'before') == [] and pairing.add_frame(0, 'back') == [('before', None)]
     pairing.clear()
