@@ -7,7 +7,8 @@ message definitions, or with broken ones of other types, reads like any other.
 """
 
 from .files import IMAGE_TYPES, storage_files
-from .reader import Bag, ImageRecord, read_images
+from .reader import Bag, read_images
+from .record import ImageRecord
 from .writer import MaskBagWriter
 
 __all__ = ['IMAGE_TYPES', 'Bag', 'ImageRecord', 'MaskBagWriter', 'read_images', 'storage_files']

@@ -8,7 +8,7 @@ import re
 import sqlite3
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Type
@@ -19,31 +19,12 @@ from rosbags.rosbag2 import Reader as Reader2
 from rtseg_models.errors import BundleError, NotFound
 
 from .files import IMAGE_TYPES, PACKED, ROS1, ROS2, part_number, storage_files, unpacked_copy, unpacked_name
+from .record import ImageRecord
 from .salvage import SEARCHABLE, Salvage
 from .wal import has_log, merged_copy
 
 LISTED_FILE = re.compile(r'^\s*- [\'"]?(?:[^\'"\n]*/)?([^/:\'"\n]+\.(?:mcap|db3))(?:\.zstd)?[\'"]?\s*$', re.M)
 """An entry of ``relative_file_paths`` in metadata.yaml."""
-
-
-@dataclass(frozen=True)
-class ImageRecord:
-    """One image message of a bag.
-
-    ``index`` counts the topic's messages within the time range from 0, before the stride. ``message`` has the fields of
-    sensor_msgs/Image or CompressedImage; it is None where the bytes are no such message or its stamp is no time, and
-    ``fault`` says why. ``placed``: no message of the bag was lost before this one, so that ``index`` is its place.
-    """
-
-    topic: str
-    stamp_ns: int
-    frame_id: str
-    record_time_ns: int
-    index: int
-    message: Optional[Any]
-    compressed: bool
-    fault: str = ''
-    placed: bool = True
 
 
 class Bag:

@@ -16,7 +16,7 @@ import numpy as np
 from rtseg_models.bundle import Bundle
 
 from ..bag import MaskBagWriter
-from ..replay.truth import ClassMapping
+from ..replay.class_mapping import ClassMapping
 from ..report import Example, FrameMeter, FrameRecord, RunSummary, bundle_facts, machine_facts
 from ..reporting.measures import figures
 from .picture import Screen

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rtseg_models.errors import BundleError, UsageError
-from rtseg_ros.replay.truth import ClassMapping
+from rtseg_ros.replay.class_mapping import ClassMapping
 
 TWINS = ('traffic light', 'traffic_light', 'Road', 'road')
 

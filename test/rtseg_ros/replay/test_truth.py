@@ -21,6 +21,7 @@ from rtseg_models.labels import CAMVID, CITYSCAPES
 from rtseg_models.metrics import ConfusionMatrix
 from rtseg_ros.bag import Bag
 from rtseg_ros.replay import truth
+from rtseg_ros.replay.class_mapping import ClassMapping
 from rtseg_ros.replay.compare import compare_runs
 
 
@@ -344,4 +345,4 @@ def test_label_folders_that_contradict_themselves_are_refused(tmp_path, twin):
     for name in ('a_3.png', twin):
         cv2.imwrite(str(tmp_path / name), np.zeros((2, 2), np.uint8))
     with pytest.raises(BundleError, match=r'both frame 3|expected one kind'):
-        truth.FolderTruth(tmp_path, truth.ClassMapping(['road'], 255))
+        truth.FolderTruth(tmp_path, ClassMapping(['road'], 255))
