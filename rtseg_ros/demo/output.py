@@ -88,7 +88,7 @@ def _move_into(out: Path, staging: Path, old: Path) -> None:
         for here, there in moves:
             begun.append((here, there))
             here.rename(there)
-    except BaseException:
+    except BaseException:  # an interruption, too
         for here, there in reversed(begun):
             if there.exists() and not here.exists():
                 there.rename(here)
@@ -103,7 +103,7 @@ def _take_place(out: Path, staging: Path, old: Path) -> None:
         if out.exists():
             out.rename(old)
         staging.rename(out)
-    except BaseException:
+    except BaseException:  # an interruption, too
         if old.exists() and not out.exists():
             old.rename(out)
         raise

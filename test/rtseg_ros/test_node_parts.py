@@ -158,13 +158,8 @@ def builder_of(sent, made):
     return cloud
 
 
-def frame_and_sweep(cloud, second):
-    frame = frame_with(None)
-    cloud.publish(frame.labels, frame.rgb, Header(stamp=Time(sec=second)), None)
-    cloud._keep(SimpleNamespace(header=Header(stamp=Time(sec=second)), data=b''))
-
-
-def test_sweeps_are_taken_while_a_cloud_is_made_and_clouds_keep_the_frames_order():
+def slow_builder():
+    """A cloud output, what it sends, and what tells that a cloud is begun and lets it be made."""
     sent, begun, go = [], Event(), Event()
 
     def made(frame, sweep):
@@ -172,7 +167,17 @@ def test_sweeps_are_taken_while_a_cloud_is_made_and_clouds_keep_the_frames_order
         assert go.wait(10)
         return frame.header.stamp.sec, ''
 
-    cloud = builder_of(sent, made)
+    return builder_of(sent, made), sent, begun, go
+
+
+def frame_and_sweep(cloud, second):
+    frame = frame_with(None)
+    cloud.publish(frame.labels, frame.rgb, Header(stamp=Time(sec=second)), None)
+    cloud._keep(SimpleNamespace(header=Header(stamp=Time(sec=second)), data=b''))
+
+
+def test_sweeps_are_taken_while_a_cloud_is_made_and_clouds_keep_the_frames_order():
+    cloud, sent, begun, go = slow_builder()
     frame_and_sweep(cloud, 0)
     assert begun.wait(10)
     for second in range(1, MOST_DUE + 3):  # two more than wait
@@ -201,14 +206,7 @@ def test_a_burst_of_one_sweep_drops_none_and_an_idle_builder_keeps_nothing():
 
 @pytest.mark.parametrize('ending', ['pause', 'restart'])
 def test_a_cloud_that_is_being_made_is_not_published_after_the_end(ending):
-    sent, begun, go = [], Event(), Event()
-
-    def made(frame, sweep):
-        begun.set()
-        assert go.wait(10)
-        return frame.header.stamp.sec, ''
-
-    cloud = builder_of(sent, made)
+    cloud, sent, begun, go = slow_builder()
     cloud._transforms = None
     frame_and_sweep(cloud, 0)
     frame_and_sweep(cloud, 1)
