@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional
@@ -17,16 +15,17 @@ import numpy as np
 from rtseg_models.bundle import Bundle
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.timing import percentiles
+from rtseg_models.files import replace_text
+from rtseg_models.machine import RUNTIMES
 from rtseg_models.metrics import ConfusionMatrix
 
-from .machine import processor_name, versions
 from .reporting import page as report_page
 from .reporting.measures import FrameMeter, FrameRecord, figures, stream_digest, total_matrix
 
 TIME_KEYS = ('created', 'fps', 'pipeline_fps', 'wall_s', 'stage_ms', 'timing_ms', 'machine')
 """Keys of ``report.json`` that tell about time and machine; all others are equal whenever a run is repeated."""
 
-PARTICIPANTS = ('numpy', 'opencv-python-headless', 'openvino', 'onnxruntime', 'onnxruntime-gpu', 'torch', 'rosbags')
+PARTICIPANTS = (*RUNTIMES, 'rosbags')
 """Distributions whose versions the report tells."""
 
 
@@ -231,18 +230,6 @@ def pipeline_settings(pipeline: Pipeline, threads: int) -> Dict[str, Any]:
     }
 
 
-def machine_facts() -> Dict[str, Any]:
-    """Processor, memory and the versions of what takes part in a run."""
-    return {
-        'processor': processor_name(),
-        'cores': os.cpu_count(),
-        'memory_gb': round(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30, 1),
-        'system': platform.platform(),
-        'python': platform.python_version(),
-        'versions': versions(PARTICIPANTS),
-    }
-
-
 def write_json(summary: RunSummary, path: Path) -> None:
     """Write ``report.json``."""
     write_facts(summary.to_json(), path)
@@ -252,16 +239,12 @@ def write_facts(facts: Dict[str, Any], path: Path) -> None:
     """Write a JSON object, one key a line, in one step: a reader sees the whole file or none."""
     lines = [f'{json.dumps(key)}: {json.dumps(value, allow_nan=False)}' for key, value in without_nan(facts).items()]
     text = '{\n' + ',\n'.join(lines) + '\n}\n'
-    temporary = path.with_name(f'.{path.name}')
-    temporary.write_text(text, encoding='utf-8')
-    temporary.replace(path)
+    replace_text(path, text)
 
 
 def write_html(summary: RunSummary, path: Path) -> None:
     """Write one self-contained HTML page: no script, no network, light and dark."""
-    temporary = path.with_name(f'.{path.name}')
-    temporary.write_text(report_page.page(summary), encoding='utf-8')
-    temporary.replace(path)
+    replace_text(path, report_page.page(summary))
 
 
 def without_nan(value: Any) -> Any:
@@ -282,7 +265,7 @@ __all__ = [
     'RunSummary',
     'TIME_KEYS',
     'bundle_facts',
-    'machine_facts',
+    'PARTICIPANTS',
     'pipeline_settings',
     'write_facts',
     'write_html',

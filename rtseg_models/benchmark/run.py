@@ -21,7 +21,7 @@ from ..engine.timing import percentiles
 from ..errors import Unavailable
 from ..street import Street
 from .baselines import Labeller, dense_graph, eager_pytorch
-from .machine import machine_facts, peak_rss_mb
+from .machine import measured_on, peak_rss_mb
 from .turns import Contender, take_turns
 
 Key = Tuple[str, Size]
@@ -96,7 +96,7 @@ def run_benchmark(
     that this machine cannot run are ``skipped`` with the reason; Unavailable where none is left, ConfigurationError for
     a size without a graph.
     """
-    facts = machine_facts()
+    facts = measured_on()
     pixels = [stretch(f, camera)[0] for f in frames] or _rendered(camera)
     bundles = {model: load_bundle(model) for model in models}
     combinations = [

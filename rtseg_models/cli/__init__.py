@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional
 
 import click
 
-from ..errors import RtsegError
+from ..errors import RtsegError, Unavailable, UsageError
 
 COMMANDS: Dict[str, str] = {
     'models': 'networks and variants with their counts and published figures',
@@ -59,12 +59,15 @@ def main(arguments: Optional[List[str]] = None) -> Any:
     logging.basicConfig(level=logging.WARNING, format='rtseg: %(message)s')
     try:
         rtseg.main(args=arguments, prog_name='rtseg')
+    except UsageError as error:  # the node's code for it is another than that of commands
+        click.echo(f'rtseg: {error}', err=True)
+        sys.exit(click.UsageError.exit_code)
     except RtsegError as error:
         click.echo(f'rtseg: {error}', err=True)
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
         click.echo(f'rtseg: this command needs the package {error.name!r}, which is not installed', err=True)
-        sys.exit(69)
+        sys.exit(Unavailable.exit_code)
     except (OSError, MemoryError) as error:
         click.echo(f'rtseg: {str(error) or "memory ran out"}', err=True)
         sys.exit(RtsegError.exit_code)

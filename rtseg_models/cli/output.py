@@ -16,10 +16,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ..errors import RtsegError
+from ..files import refuse_existing, replace_text
 
 
 def _writable(context: click.Context, parameter: click.Parameter, path: Optional[Path]) -> Optional[Path]:
-    """The path of a result, found out before hours of work go into it: RtsegError, or the system's error."""
+    """The path of a result, tried before hours of work go into it: UsageError, RtsegError, or the system's error."""
     if path is not None and str(path) != '-':
         refuse_existing(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,24 +61,13 @@ def print_wide(table: Table, columns: int) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` to a new file ('-' is standard output); RtsegError where the file exists."""
+    """Write ``value`` to a new file ('-' is standard output); UsageError where the file exists."""
     text = json.dumps(value, indent=2, allow_nan=False) + '\n'
     if str(path) == '-':
         click.echo(text, nl=False)
         return
     refuse_existing(path)
-    part = path.with_name(f'{path.name}.part')  # a full disk leaves no half of a result behind
-    try:
-        part.write_text(text, encoding='utf-8')
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def refuse_existing(path: Path) -> None:
-    """RtsegError where an output is there already."""
-    if path.exists():
-        raise RtsegError(f'{path} exists already, not overwriting')
+    replace_text(path, text)
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from ..card import Size
 from ..datasets.sample import IMAGE_SUFFIXES, list_images, read_rgb
 from ..engine.paint import blend
 from ..errors import BundleError, NotFound
+from ..files import refuse_existing
 from .model_options import SIZE, open_pipeline, pipeline_options
-from .output import console, progress, refuse_existing
+from .output import console, progress
 
 
 @click.command('predict')

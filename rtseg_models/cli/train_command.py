@@ -16,7 +16,7 @@ from ..datasets import DATASETS, Dataset, open_checked
 from ..datasets.check import inspect
 from ..datasets.image_folder import open_images
 from ..datasets.sample import Joined, hold_out
-from ..errors import BundleError, RtsegError, UsageError
+from ..errors import BundleError, UsageError
 from ..export.checkpoint import bundle_from_checkpoint
 from ..export.figures import measure
 from ..labels import CAMVID
@@ -90,7 +90,7 @@ def command(
         needs = 'begins' if not (image_root or pretrained) else 'does not begin'
         raise click.UsageError(f'{recipe} {needs} with a pre-training: that is what --images and --pretrained are for')
     if (out / 'bundle').exists() and not finished(out / 'last.pt', chosen):
-        raise RtsegError(f'{out / "bundle"} is not of this run, which has not ended; move it away')
+        raise UsageError(f'{out / "bundle"} is not of this run, which has not ended; move it away')
     data, measured = _prepared(chosen, root)
     images = _images(image_root) if image_root else None
     first = world()['rank'] == 0

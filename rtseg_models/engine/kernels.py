@@ -9,11 +9,11 @@ same.
 from __future__ import annotations
 
 import logging
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Callable, List, TypeVar
 
+from ..machine import CORES
 from . import kernels_numpy
 
 try:
@@ -32,9 +32,6 @@ colourise = kernels.colourise
 blend = kernels.blend
 tally_labels = tally.tally_labels
 relabel_and_count = tally.relabel_and_count
-
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-"""Cores that this process may use."""
 
 _log = logging.getLogger('rtseg')
 Result = TypeVar('Result')

@@ -17,6 +17,7 @@ from typing import Optional, Tuple
 import numpy as np
 
 from ..card import Size
+from ..machine import CORES
 from . import kernels
 
 _PIXELS_PER_BAND = 1 << 20
@@ -133,4 +134,4 @@ def _widened(logits: np.ndarray) -> np.ndarray:
 
 
 def _bands(work: int, per_band: int) -> int:
-    return max(1, min(kernels.CORES, work // per_band))
+    return max(1, min(CORES, work // per_band))

@@ -21,7 +21,8 @@ from ..card import Card, Size
 from ..engine.backends import Options, installed
 from ..engine.backends.torch_graph import deployed_network, export_graph, stored_tensors
 from ..engine.pipeline import Pipeline
-from ..errors import BundleError, RtsegError
+from ..errors import BundleError
+from ..files import refuse_existing
 from ..networks import logit_stride
 from ..street import Street
 
@@ -46,7 +47,7 @@ def write_bundle(
     golden frame's labels are those of fp32; the card tells the share (``origin['fp16_weights']``). The golden sample
     is a rendered frame of the input size with the labels of eager PyTorch. Before the folder appears, every graph is
     compared with eager at its own size: BundleError where logits differ by more than 1e-3 of their standard deviation.
-    RtsegError where ``out`` exists already.
+    UsageError where ``out`` exists already.
     """
     with staged(out) as part:
         part.mkdir()
@@ -83,8 +84,7 @@ def with_sizes(bundle: Bundle, out: Path, sizes: Sequence[Size]) -> Bundle:
 @contextmanager
 def staged(out: Path) -> Iterator[Path]:
     """Where to make a folder that moves to ``out`` when the block ends well, and is removed when it does not."""
-    if out.exists():
-        raise RtsegError(f'{out} exists already, not overwriting')
+    refuse_existing(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f'.{out.name}-', dir=out.parent) as folder:
         part = Path(folder) / out.name

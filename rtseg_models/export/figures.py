@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from dataclasses import replace
 from typing import Any, Callable, Dict, Optional, Sequence
 
@@ -29,6 +28,7 @@ from ..engine.backends.torch_graph import deployed_network
 from ..engine.pipeline import NonFiniteLogits
 from ..errors import ConfigurationError, Unavailable
 from ..evaluation import evaluate
+from ..files import replace_text
 from .bundle_writer import ON_CPU
 
 _log = logging.getLogger('rtseg')
@@ -115,9 +115,7 @@ def with_words(card: Card) -> Card:
 
 def rewrite_card(bundle: Bundle, card: Card) -> Bundle:
     """Replace a bundle's card in one step."""
-    part = bundle.path / 'card.json.part'
-    part.write_text(card.to_json(), encoding='utf-8')
-    os.replace(part, bundle.path / 'card.json')
+    replace_text(bundle.path / 'card.json', card.to_json())
     return load_bundle(str(bundle.path))
 
 

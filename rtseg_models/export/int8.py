@@ -22,6 +22,7 @@ from ..engine.backends.graphs import quantised_graph
 from ..engine.preprocess import stretch
 from ..errors import RtsegError, Unavailable
 from ..evaluation import evaluate
+from ..files import refuse_existing
 from .figures import rewrite_card
 
 
@@ -33,18 +34,17 @@ def check_quantiser() -> None:
 
 
 def check_not_quantised(bundle: Bundle, size: Size) -> Path:
-    """Where the INT8 graph of ``size`` is to be; RtsegError where there is one."""
+    """Where the INT8 graph of ``size`` is to be; UsageError where there is one."""
     path = quantised_graph(bundle, size)
-    if path.exists():
-        raise RtsegError(f'{path} exists already, not overwriting')
+    refuse_existing(path)
     return path
 
 
 def quantise(bundle: Bundle, size: Size, images: Sequence[np.ndarray]) -> Path:
     """Write the INT8 graph of ``size``, calibrated on ``images`` (rgb, any size, from the training split).
 
-    OpenVINO runs it at precision ``int8``. Some hundred images are customary. RtsegError where the graph exists or
-    there is no image; Unavailable where NNCF or OpenVINO is missing.
+    OpenVINO runs it at precision ``int8``. Some hundred images are customary. UsageError where the graph exists,
+    RtsegError where there is no image; Unavailable where NNCF or OpenVINO is missing.
     """
     path = check_not_quantised(bundle, size)
     if not images:

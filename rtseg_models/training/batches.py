@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from ..datasets.sample import Dataset, Sample
 from ..errors import ConfigurationError
+from ..machine import CORES
 from .augment import View, draw_view
 from .launch import world
 from .memory import Budget
@@ -86,7 +86,7 @@ def _size(rgb: Tensor, label: Tensor) -> int:
 
 def readers() -> int:
     """Threads that prepare batches in each of the processes of a machine."""
-    return max(2, (os.cpu_count() or 1) // world()['local_size'])
+    return max(2, CORES // world()['local_size'])
 
 
 def check_spread(recipe: Recipe, processes: int) -> None:

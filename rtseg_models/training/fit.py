@@ -19,7 +19,7 @@ from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from ..datasets.sample import Dataset, Sample
-from ..errors import ConfigurationError, RtsegError
+from ..errors import ConfigurationError, RtsegError, UsageError
 from ..networks import build_network
 from .batches import Batches, Frames
 from .checkpoint import read_checkpoint
@@ -72,7 +72,7 @@ def train(
     A pre-training learns from ``images``, or ``pretrained`` (see ``load_pretrained``) takes its place;
     ConfigurationError where there is neither. The first stage begins with the weights of ``start_from``, a
     checkpoint or a bundle, not beside ``pretrained``. ``resume`` goes on after the last finished epoch; without it,
-    RtsegError where the folder holds a checkpoint. ``out/configuration.json`` tells the settings from the start.
+    UsageError where the folder holds a checkpoint. ``out/configuration.json`` tells the settings from the start.
     NonFiniteLoss and OutOfMemory keep the last checkpoint; SIGTERM to any process ends all of them after the epoch,
     with exit status 143. One process logs. The processes of several machines need ``out`` to be one folder that
     they share.
@@ -109,11 +109,14 @@ def train(
 
 
 def _check_folder(recipe: Recipe, out: Path, resume: bool) -> None:
-    """RtsegError where the folder holds checkpoints that this run has not made, or not been asked to go on from."""
+    """UsageError where the folder holds checkpoints that this run was not asked to go on from.
+
+    ConfigurationError where they are another run's.
+    """
     own = ['', *(stage.name for stage in recipe.before)]
     there = [name for name in dict.fromkeys([*own, *recorded_stages(out)]) if (out / name / 'last.pt').exists()]
     if there and not resume:
-        raise RtsegError(f'{out / there[0] / "last.pt"} exists already; resume the run or choose another folder')
+        raise UsageError(f'{out / there[0] / "last.pt"} exists already; resume the run or choose another folder')
     foreign = [name for name in there if name not in own]
     if foreign:
         raise ConfigurationError(f'{out} holds the stages {", ".join(foreign)} of another run')

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 
 from ..datasets import data_name
 from ..labels import ClassSet
+from ..machine import CORES
 from .checkpoint import LICENCE
 from .launch import training_device, world
 from .origin import Parent
@@ -48,7 +48,7 @@ def hardware(recipe: Recipe) -> str:
     if device.type == 'cuda':
         name = torch.cuda.get_device_name(device)
     else:
-        name = f'{platform.machine()} CPU, {os.cpu_count()} cores'
+        name = f'{platform.machine()} CPU, {CORES} cores'
     return f'{name}, {recipe.precision}' + (f', {size} processes' if size > 1 else '')
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
@@ -14,6 +13,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 import numpy as np
 import torch
 
+from ..files import replace_text
 from ..labels import ClassSet
 from .launch import world
 from .provenance import hardware
@@ -40,9 +40,8 @@ def write_configuration(
         'torch': torch.__version__,
     }
     out.mkdir(parents=True, exist_ok=True)
-    path, part = out / CONFIGURATION, out / f'{CONFIGURATION}.part'
-    part.write_text(json.dumps(facts, indent=2) + '\n', encoding='utf-8')
-    os.replace(part, path)  # another process may be reading it
+    path = out / CONFIGURATION
+    replace_text(path, json.dumps(facts, indent=2) + '\n')  # another process may be reading it
     return path
 
 

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from concurrent.futures import ProcessPoolExecutor
 from typing import Callable, List, Optional
 
 import cv2
 
 from ..datasets.sample import Sample
+from ..machine import CORES
 from ..street import Street
 
 FRAMES_PER_STREET = 5
@@ -28,7 +28,7 @@ def rendered_samples(
         return samples
     jobs = [(FIRST_SEED + seed * 10_000 + i, height, width) for i in range(streets)]
     apart = multiprocessing.get_context('spawn')  # a fork would take over locks that PyTorch's threads hold
-    with ProcessPoolExecutor(os.cpu_count(), apart) as pool:
+    with ProcessPoolExecutor(CORES, apart) as pool:
         for rendered in pool.map(_render, jobs):
             samples += rendered
             if progress is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from io import StringIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Dict, Optional, Sequence, Type
@@ -17,6 +18,7 @@ from rosbags.rosbag2 import Reader as Reader2
 from ruamel.yaml import YAML
 
 from rtseg_models.errors import BundleError, UsageError
+from rtseg_models.files import replace_text
 
 from .files import IMAGE_TYPES, ROS2, storage_files
 
@@ -133,12 +135,10 @@ class MaskBagWriter:
     def close(self) -> None:
         """End the bag: the last file, then metadata.yaml."""
         self.close_file()
-        temporary = self.path / '.metadata.yaml'
-        with temporary.open('w', encoding='utf-8') as stream:
-            yaml = YAML(typ='safe')
-            yaml.default_flow_style = False
-            yaml.dump({'rosbag2_bagfile_information': _metadata(self.files)}, stream)
-        temporary.replace(self.path / 'metadata.yaml')
+        text, yaml = StringIO(), YAML(typ='safe')
+        yaml.default_flow_style = False
+        yaml.dump({'rosbag2_bagfile_information': _metadata(self.files)}, text)
+        replace_text(self.path / 'metadata.yaml', text.getvalue())
 
     def abort(self) -> None:
         """Drop the file under way; finished ones stay."""

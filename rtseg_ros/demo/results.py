@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 
 from rtseg_models.bundle import Bundle
+from rtseg_models.machine import machine_facts
 
 from ..bag import MaskBagWriter
 from ..replay.class_mapping import ClassMapping
-from ..report import Example, FrameMeter, FrameRecord, RunSummary, bundle_facts, machine_facts
+from ..report import PARTICIPANTS, Example, FrameMeter, FrameRecord, RunSummary, bundle_facts
 from ..reporting.measures import figures
 from .picture import Screen
 from .recording import Passage, Recording
@@ -128,7 +129,7 @@ def _summary(
         records=records,
         dropped=_dropped(recording, len(served)),
         fps=(len(arrivals) - 1) / span_s if span_s > 0 else None,
-        machine=machine_facts(),
+        machine=machine_facts(PARTICIPANTS),
         settings=_settings(recording),
         notes=list(run.notes),
         created=time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime()),

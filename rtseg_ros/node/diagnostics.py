@@ -12,8 +12,8 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from rtseg_models.engine.backends import MODULES, Backend
+from rtseg_models.machine import processor_name, resident_mb, temperature_c, versions
 
-from ..machine import processor_name, resident_mb, temperature_c, versions
 from ..parameters import Settings
 from ..transport import PROFILE, config_file, profile_variable
 from .camera import Camera

@@ -28,13 +28,14 @@ from rtseg_models.cli.model_options import SIZE
 from rtseg_models.cli.output import json_option, write_json
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.backends import Options
+from rtseg_models.engine.timing import percentiles
 from rtseg_models.errors import RtsegError
+from rtseg_models.machine import CORES, peak_resident_mb, processor_name
 from rtseg_models.street import Street
 
 from ..image_codec import encode_image
-from ..machine import processor_name
 from ..node.subscription import keep_last
-from ..processes import Child, Children
+from ..processes import Children
 from ..sources.rendered_street import DEFAULT_SEED
 
 START_S = 90.0
@@ -121,20 +122,20 @@ def measure(
             for name in ('echo', 'node'):
                 children.watch(lambda name=name: peer.ask(name) is not None, START_S, f'no mask came from {name}')  # type: ignore[misc]
             durations = _time(peer, pipeline, rgb, rate_hz, frames, blocks)
-            memory_mb = peak_memory_mb(node)
+            memory_mb = peak_resident_mb(node.process.pid)
         finally:
             peer.destroy_node()
             rclpy.try_shutdown()
     medians = {name: float(np.median(values)) for name, values in durations.items()}
     return {
-        'machine': {'processor': processor_name(), 'cores': os.cpu_count()},
+        'machine': {'processor': processor_name(), 'cores': CORES},
         'model': pipeline.bundle.name,
         'backend': pipeline.backend.name,
         'precision': pipeline.backend.precision,
         'size': list(pipeline.input_size),
         'camera': list(camera),
         'rate_hz': rate_hz,
-        'ms': {name: _percentiles(values) for name, values in durations.items()},
+        'ms': {name: percentiles(values) for name, values in durations.items()},
         'node_minus_pipeline_ms': medians['node'] - medians['pipeline'],
         'node_peak_rss_mb': memory_mb,
     }
@@ -159,18 +160,6 @@ def _time(peer: Peer, pipeline: Pipeline, rgb: np.ndarray, rate_hz: float, frame
     return durations
 
 
-def peak_memory_mb(child: Child) -> float:
-    """Largest resident memory that the process has had, from Linux."""
-    for line in Path(f'/proc/{child.process.pid}/status').read_text(encoding='ascii').splitlines():
-        if line.startswith('VmHWM:'):
-            return int(line.split()[1]) / 1024
-    raise RtsegError('this system does not tell the peak memory of a process')
-
-
-def _percentiles(values: List[float]) -> Dict[str, float]:
-    return {f'p{p}': float(np.percentile(values, p)) for p in (50, 95, 99)}
-
-
 def table(result: Dict[str, Any]) -> Table:
     """The result for people."""
     rows = {
@@ -181,7 +170,9 @@ def table(result: Dict[str, Any]) -> Table:
     height, width = result['size']
     title = f'{result["model"]} {height}x{width} on {result["backend"]} {result["precision"]}'
     overhead, memory = result['node_minus_pipeline_ms'], result['node_peak_rss_mb']
-    caption = f'node - pipeline {overhead:.1f} ms at the median, peak memory of the node {memory:.0f} MB'
+    caption = f'node - pipeline {overhead:.1f} ms at the median' + (
+        '' if memory is None else f', peak memory of the node {memory:.0f} MB'
+    )
     shown = Table(Column('ms', min_width=44), 'p50', 'p95', 'p99', title=title, caption=caption)
     for name, text in rows.items():
         shown.add_row(text, *(f'{result["ms"][name][p]:.1f}' for p in ('p50', 'p95', 'p99')))

@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 
 from rtseg_models.errors import UsageError
+from rtseg_models.files import replace_text
 from rtseg_models.labels import UNLABELLED
 
 from ..report import write_facts
@@ -49,7 +50,7 @@ def compare_runs(first: Path, second: Path, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     write_facts(facts, out / 'compare.json')
     page = out / 'compare.html'
-    page.write_text(comparison_page(a, b, facts), encoding='utf-8')
+    replace_text(page, comparison_page(a, b, facts))
     return page
 
 

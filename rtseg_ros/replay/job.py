@@ -17,12 +17,11 @@ from rtseg_models.bundle import load_bundle
 from rtseg_models.card import Size
 from rtseg_models.engine import NonFiniteLogits, Pipeline, open_for_command
 from rtseg_models.engine.backends import Options
-from rtseg_models.engine.kernels import CORES
+from rtseg_models.machine import CORES, versions
 
 from ..bag import Bag, MaskBagWriter, storage_files
 from ..bag.wal import log_of
 from ..image_codec import BadFrame
-from ..machine import versions
 from ..report import PARTICIPANTS, pipeline_settings
 from ..reporting.measures import FrameRecord
 from .ahead import ahead

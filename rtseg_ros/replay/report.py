@@ -13,10 +13,11 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from rtseg_models.bundle import Bundle
+from rtseg_models.machine import machine_facts
 
 from ..bag import Bag, ImageRecord
 from ..image_codec import BadFrame, decode_image
-from ..report import Example, RunSummary, bundle_facts, machine_facts
+from ..report import PARTICIPANTS, Example, RunSummary, bundle_facts
 from ..reporting.measures import FrameRecord, figures
 from .job import JobResult
 from .journal import MASKS
@@ -73,7 +74,7 @@ def summarise(
         colours=list(card.colours),
         records=records,
         wall_s=wall_s,
-        machine={**machine_facts(), 'networks_side_by_side': job.networks},
+        machine={**machine_facts(PARTICIPANTS), 'networks_side_by_side': job.networks},
         settings=results[0].settings,
         evaluable=results[0].evaluable,
         unmapped=results[0].unmapped,

@@ -22,6 +22,7 @@ import numpy as np
 
 import rtseg_models.street
 from rtseg_models.errors import RtsegError
+from rtseg_models.machine import CORES
 from rtseg_models.street import Street
 
 DEFAULT_SEED = 9002
@@ -125,7 +126,7 @@ def _render(spec: StreetSpec, folder: Path, progress: Callable[[int], None], sto
         with (folder / f'{name}.npy').open('r+b') as file:
             # Claim the blocks now: running out of disk while writing to a mapping would kill the process.
             os.posix_fallocate(file.fileno(), 0, file.seek(0, os.SEEK_END))
-    workers = min(os.cpu_count() or 1, spec.frames)
+    workers = min(CORES, spec.frames)
     context = multiprocessing.get_context('spawn')
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(spec, folder))
     # Workers inherit the mask: Ctrl-C reaches the whole group, and only this process answers it, by ending the pool.

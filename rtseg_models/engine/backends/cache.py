@@ -26,6 +26,7 @@ from ... import __version__
 from ...bundle import Bundle, sha256_of
 from ...card import Size
 from ...errors import NotKept, RtsegError
+from ...files import replace_text
 
 _log = logging.getLogger('rtseg')
 CACHE = Path('~/.cache/rtseg')
@@ -163,9 +164,7 @@ def _write_seal(folder: Path) -> bool:
     try:
         if not any(folder.iterdir()):  # OpenVINO says nothing of a full disk
             raise OSError('the runtime has left nothing there; is the disk full?')
-        part = folder / f'.{_SEAL}.{os.getpid()}'
-        part.write_text(json.dumps(_hashes(folder)), encoding='utf-8')
-        part.replace(folder / _SEAL)
+        replace_text(folder / _SEAL, json.dumps(_hashes(folder)))
     except OSError as error:
         _log.warning('engine cache %s cannot be written (%s)', folder, error)
         shutil.rmtree(folder, ignore_errors=True)

@@ -83,7 +83,7 @@ def test_predict_writes_the_pipelines_labels(camvid: Path, tiny_bundle: Bundle, 
     off, swapped = (np.abs(image - expected).mean() for image in (shown, shown[:, :, ::-1]))
     assert off < 5 and off < swapped / 2  # of 255: what JPEG costs
     again = rtseg('predict', camvid / 'val', '--model', tiny_bundle.path, '--out', out)
-    assert again.returncode != 0
+    assert again.returncode == 2
     assert 'not overwriting' in again.stderr
 
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -70,7 +69,7 @@ def test_frames_of_many_sizes_are_held_by_what_they_weigh() -> None:
 
 
 def test_steps_are_prepared_ahead_by_what_they_weigh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, 'cpu_count', lambda: 32)
+    monkeypatch.setattr(batches_module, 'CORES', 32)
     recipe = replace(TINY, batch=10)
 
     def ahead(size: Tuple[int, int], left: int, processes: int = 1) -> int:

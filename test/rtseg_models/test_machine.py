@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtseg_ros import machine
+from rtseg_models import machine
 
 
 @pytest.fixture
@@ -29,7 +29,8 @@ def test_the_processor_is_named_or_its_architecture(files):
 def test_memory_is_in_megabytes(files):
     assert machine.resident_mb() is None
     files['/proc/self/status'] = ['Name:\tpython', 'VmRSS:\t  204800 kB']
-    assert machine.resident_mb() == 200
+    files['/proc/77/status'] = ['VmHWM:\t  307200 kB', 'VmRSS:\t  204800 kB']
+    assert machine.resident_mb() == 200 and machine.peak_resident_mb(77) == 300 and machine.peak_resident_mb(78) is None
 
 
 def test_the_hottest_zone_is_told_in_degrees(files):
