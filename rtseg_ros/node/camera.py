@@ -85,6 +85,7 @@ class Camera:
         self._receive = receive
         self._gate = FrameGate()
         self._compressed = settings.image_transport == 'compressed'
+        self._max_pixels = settings.max_image_pixels
 
     def follow(self, active: bool, settings: Settings, spinning: bool = False) -> None:
         """Have the inputs subscribed while they are needed, and anew where the executor spins on one, as it may.
@@ -206,11 +207,10 @@ class Camera:
         return not verdict.reason
 
     def _rgb(self, message: Any, settings: Settings) -> np.ndarray:
-        pixels = settings.max_image_pixels
         if self._compressed:
-            rgb = decode_compressed(message, max_pixels=pixels)
+            rgb = decode_compressed(message, max_pixels=self._max_pixels)
         else:
-            rgb = decode_image(message, encoding_override=settings.encoding_override, max_pixels=pixels)
+            rgb = decode_image(message, encoding_override=settings.encoding_override, max_pixels=self._max_pixels)
         kind = message.format if self._compressed else message.encoding
         frame = f'{rgb.shape[0]}x{rgb.shape[1]} {kind}'
         if frame != self.last_frame:

@@ -31,7 +31,7 @@ FEW_DROPS = 3
 FEW_CLOUDS = 3
 """Frames in a row without a cloud that are worth a WARN."""
 CLOCK_MISSING = 'use_sim_time is true and nothing arrives on /clock; the age check is off until it does'
-OF_CAMERAS = ('cameras', 'image_transport', 'image_reliability', 'cloud', 'cloud_sync_s')
+OF_CAMERAS = ('cameras', 'image_transport', 'image_reliability', 'max_image_pixels', 'cloud', 'cloud_sync_s')
 OF_MODEL = ('model', 'weights_root', 'device', 'backend', 'precision', 'input_height', 'input_width', 'deterministic')
 """Parameters that are read at configure and show in what the node does."""
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -237,7 +237,7 @@ def _unheeded(facts: NodeFacts, model: Model) -> List[Finding]:
     in_use.update(dict.fromkeys(OF_MODEL, model.settings))  # which a reload takes, too
     late = [name for name, used in in_use.items() if getattr(used, name) != getattr(facts.settings, name)]
     when = 'cleanup and configure' + ('' if set(late) & {*OF_CAMERAS} else ', or ~/reload_model')
-    return [(WARN, f'changed and not in use before {when}: {", ".join(late)}')] if late else []
+    return [(WARN, f'changed, but takes effect only after {when}: {", ".join(late)}')] if late else []
 
 
 def device_status(facts: NodeFacts) -> DiagnosticStatus:

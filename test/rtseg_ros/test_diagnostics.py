@@ -64,7 +64,8 @@ def test_frames_that_failed_are_told_while_somebody_listens(subscribed):
     [
         ({}, ''),
         ({'max_rate_hz': 5.0}, ''),  # heeded at any time
-        ({'cloud': 'depth', 'precision': 'fp32'}, 'not in use before cleanup and configure: cloud, precision'),
+        ({'cloud': 'depth', 'precision': 'fp32'}, 'takes effect only after cleanup and configure: cloud, precision'),
+        ({'max_image_pixels': 1}, 'takes effect only after cleanup and configure: max_image_pixels'),
     ],
 )
 def test_parameters_that_wait_for_the_next_configure_are_told(changes, told, tiny_bundle):

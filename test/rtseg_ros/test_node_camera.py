@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import pytest
 from parts import bare
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from sensor_msgs.msg import Image
@@ -16,6 +17,7 @@ from rtseg_models.bundle import load_bundle
 from rtseg_models.engine import Segmentation
 from rtseg_models.engine.paint import blend
 from rtseg_ros.gate import FrameGate
+from rtseg_ros.image_codec import BadFrame
 from rtseg_ros.node import subscription as subscription_module
 from rtseg_ros.node.camera import Arrival, Camera, Session
 from rtseg_ros.node.outputs import Outputs
@@ -70,6 +72,15 @@ def test_confidence_is_computed_for_a_subscriber_of_its_compressed_form_alone(mo
     monkeypatch.setattr(Camera, '_fresh', lambda *_: True)
     monkeypatch.setattr(Camera, '_rgb', lambda *_: None)
     assert camera.decoded(Arrival(camera, None, 0.0, Session()), Settings()).confidence
+
+
+def test_the_limit_of_pixels_is_the_one_at_configure():
+    camera = bare(Camera, _compressed=False, _max_pixels=11, last_frame='3x4 rgb8')
+    message = Image(height=3, width=4, encoding='rgb8', step=12, data=bytes(36))
+    with pytest.raises(BadFrame, match='11 pixels are the most'):
+        camera._rgb(message, Settings(max_image_pixels=12))
+    camera._max_pixels = 12
+    assert camera._rgb(message, Settings(max_image_pixels=11)).shape == (3, 4, 3)
 
 
 def test_time_that_jumps_back_restarts_the_cloud(monkeypatch):
