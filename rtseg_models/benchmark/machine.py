@@ -53,15 +53,15 @@ def _weigh(arguments: Dict[str, Any]) -> Optional[float]:
     from ..engine import open_for_command
     from ..engine.backends import Options
 
-    pipeline = open_for_command(
+    rgb = np.full((*arguments['camera'], 3), 128, np.uint8)
+    with open_for_command(
         load_bundle(arguments['model']),
         backend=arguments['backend'],
         input_size=tuple(arguments['size']),
         options=Options(**arguments['options']),
-    )
-    rgb = np.full((*arguments['camera'], 3), 128, np.uint8)
-    for _ in range(5):
-        pipeline(rgb)
+    ) as pipeline:
+        for _ in range(5):
+            pipeline(rgb)
     return peak_resident_mb()
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -104,42 +105,43 @@ def run_benchmark(
         for model, backend, precision in itertools.product(models, backends, precisions)
         for size in (sizes[model] if isinstance(sizes, Mapping) else sizes) or (bundles[model].card.input_size,)
     ]
-    rows, skipped = _rows(bundles, combinations)
-    keys = list(dict.fromkeys(row.key for row in rows))
-    eager: Dict[Place, Contender] = {}
-    for model, size, on in dict.fromkeys(row.place for row in rows) if baseline else ():
-        eager[model, size, on] = _plain(eager_pytorch(bundles[model], size, camera, on, threads))
-    graphs: Dict[Key, Tuple[Labeller, Contender]] = {}
-    for model, size in keys if graph_baseline else ():
-        label = dense_graph(bundles[model], size, camera, threads)
-        graphs[model, size] = label, _plain(label)
-    contenders = [c for row in rows for c in (row.whole, row.bare)] + list(eager.values())
-    take_turns([*contenders, *(c for _, c in graphs.values())], pixels, count, advance)
-    references = {key: _reference(bundles[key[0]], key[1], pixels) for key in keys}
-    results = []
-    for row in rows:
-        shared = _agreement(row.label, pixels, references[row.key])
-        results.append(_row_result(row, camera, eager.get(row.place), shared))
-    if memory:
-        for row, result in zip(rows, results):
-            result['peak_rss_mb'] = _weigh(row, camera, threads)
-    for key, (label, contender) in graphs.items():
-        shared = _agreement(label, pixels, references[key])
-        results.append(_graph_result(key, camera, contender, eager.get((*key, 'cpu')), shared))
+    with ExitStack() as opened:
+        rows, skipped = _rows(bundles, combinations, opened)
+        keys = list(dict.fromkeys(row.key for row in rows))
+        eager: Dict[Place, Contender] = {}
+        for model, size, on in dict.fromkeys(row.place for row in rows) if baseline else ():
+            eager[model, size, on] = _plain(eager_pytorch(bundles[model], size, camera, on, threads))
+        graphs: Dict[Key, Tuple[Labeller, Contender]] = {}
+        for model, size in keys if graph_baseline else ():
+            label = dense_graph(bundles[model], size, camera, threads)
+            graphs[model, size] = label, _plain(label)
+        contenders = [c for row in rows for c in (row.whole, row.bare)] + list(eager.values())
+        take_turns([*contenders, *(c for _, c in graphs.values())], pixels, count, advance)
+        references = {key: _reference(bundles[key[0]], key[1], pixels) for key in keys}
+        results = []
+        for row in rows:
+            shared = _agreement(row.label, pixels, references[row.key])
+            results.append(_row_result(row, camera, eager.get(row.place), shared))
+        if memory:
+            for row, result in zip(rows, results):
+                result['peak_rss_mb'] = _weigh(row, camera, threads)
+        for key, (label, contender) in graphs.items():
+            shared = _agreement(label, pixels, references[key])
+            results.append(_graph_result(key, camera, contender, eager.get((*key, 'cpu')), shared))
     names = _names(bundles)
     return {'machine': facts, 'rows': [{**r, 'model': names[r['model']]} for r in results], 'skipped': skipped}
 
 
 def _rows(
-    bundles: Mapping[str, Bundle], combinations: Sequence[Tuple[str, str, Size, Options]]
+    bundles: Mapping[str, Bundle], combinations: Sequence[Tuple[str, str, Size, Options]], opened: ExitStack
 ) -> Tuple[List[Row], List[Dict[str, Any]]]:
-    """A row for each combination that this machine can run, and why it cannot run the others."""
+    """A row for each combination that this machine can run, ``opened``, and why it cannot run the others."""
     rows: List[Row] = []
     skipped: List[Dict[str, Any]] = []
     for model, backend, size, options in combinations:
         try:
             pipeline = open_for_command(bundles[model], backend=backend, input_size=size, options=options)
-            rows.append(Row.of(model, pipeline))
+            rows.append(Row.of(model, opened.enter_context(pipeline)))
         except Unavailable as error:
             what = {'model': model, 'backend': backend, 'precision': options.precision, 'size': list(size)}
             skipped.append({**what, 'reason': str(error)})
@@ -172,12 +174,12 @@ def _reference(bundle: Bundle, size: Size, frames: Sequence[np.ndarray]) -> List
     name = next((n for n in ('torch', 'onnxruntime', 'openvino') if installed(n)), '')
     if not name:
         raise Unavailable('the benchmark needs one of torch, onnxruntime, openvino for its fp32 reference')
-    pipeline = Pipeline(bundle, backend=name, input_size=size, options=Options(device='cpu', precision='fp32'))
     card, labels = bundle.card, []
-    for rgb in frames:
-        logits = pipeline.backend.infer(stretch(rgb, size))[0]
-        labels.append(dense_labels(logits, rgb.shape[:2], size, card.output_stride, card.align_corners))
-    pipeline.close()
+    options = Options(device='cpu', precision='fp32')
+    with Pipeline(bundle, backend=name, input_size=size, options=options) as pipeline:
+        for rgb in frames:
+            logits = pipeline.backend.infer(stretch(rgb, size))[0]
+            labels.append(dense_labels(logits, rgb.shape[:2], size, card.output_stride, card.align_corners))
     return labels
 
 

@@ -82,10 +82,8 @@ def measure_trade_off(
 
 
 def _miou(bundle: Bundle, size: Size, data: Dataset) -> float:
-    pipeline = Pipeline(bundle, input_size=size)
-    found = round(evaluate(pipeline, data).confusion.miou(), 4)
-    pipeline.close()
-    return found
+    with Pipeline(bundle, input_size=size) as pipeline:
+        return round(evaluate(pipeline, data).confusion.miou(), 4)
 
 
 def markdown(result: Dict[str, Any]) -> str:

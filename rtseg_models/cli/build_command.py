@@ -40,13 +40,13 @@ def command(
     if parent is not None:
         _end_with(parent)
     start = time.perf_counter()
-    pipeline = open_pipeline(model, backend, precision, device, threads, size, cache_dir.expanduser(), keep=True)
-    pipeline.warm_up(1)
-    console.print(
-        f'{pipeline.bundle.name}: {pipeline.backend.name} {pipeline.backend.precision} on {pipeline.backend.device} '
-        f'ready in {time.perf_counter() - start:.1f} s'
-    )
-    pipeline.close()
+    folder = cache_dir.expanduser()
+    with open_pipeline(model, backend, precision, device, threads, size, folder, keep=True) as pipeline:
+        pipeline.warm_up(1)
+        opened, taken_s = pipeline.backend, time.perf_counter() - start
+        console.print(
+            f'{pipeline.bundle.name}: {opened.name} {opened.precision} on {opened.device} ready in {taken_s:.1f} s'
+        )
 
 
 def _end_with(parent: int) -> None:

@@ -49,25 +49,26 @@ def command(
     for model in models:  # all, before the first is measured for an hour
         check_classes(load_bundle(model).card, data.class_set)
     for model in models:
-        pipeline = open_pipeline(model, backend, precision, device, threads, size)
-        card = pipeline.bundle.card
-        seen = card.learnt_from.get(known_as(card, dataset, data.class_set), [])
-        if split in seen:
-            log.warning('%s was trained on the %s split of %s: this figure flatters it', model, split, dataset)
-        elif UNKNOWN_SPLIT in seen:
-            log.warning('%s may have been trained on the %s split of %s before its last run', model, split, dataset)
-        with progress(f'{model} on {dataset} {split}') as advance:
-            measured = evaluate(pipeline, data, advance)
-        results[model] = {
-            'model': model,
-            'dataset': dataset,
-            'split': split,
-            'backend': pipeline.backend.name,
-            'precision': pipeline.backend.precision,
-            'input_size': list(pipeline.input_size),
-            **measured.to_json(),
-        }
-        pipeline.close()
+        with open_pipeline(model, backend, precision, device, threads, size) as pipeline:
+            card = pipeline.bundle.card
+            seen = card.learnt_from.get(known_as(card, dataset, data.class_set), [])
+            if split in seen:
+                log.warning(
+                    '%s was trained on the %s split of %s: this figure is too optimistic', model, split, dataset
+                )
+            elif UNKNOWN_SPLIT in seen:
+                log.warning('%s may have been trained on the %s split of %s before its last run', model, split, dataset)
+            with progress(f'{model} on {dataset} {split}') as advance:
+                measured = evaluate(pipeline, data, advance)
+            results[model] = {
+                'model': model,
+                'dataset': dataset,
+                'split': split,
+                'backend': pipeline.backend.name,
+                'precision': pipeline.backend.precision,
+                'input_size': list(pipeline.input_size),
+                **measured.to_json(),
+            }
     if str(json_path) != '-':
         console.print(_table(results, f'IoU on {dataset} {split}, {len(data)} images'))
     if json_path is not None:

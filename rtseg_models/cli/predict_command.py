@@ -44,17 +44,15 @@ def command(
     """
     refuse_existing(out)
     files = named_files(inputs)
-    pipeline = open_pipeline(model, backend, precision, device, threads, size)
-    table = np.array(pipeline.bundle.card.colour_table(), np.uint8)
     faults: List[str] = []
     count = 0
-    with progress('segmenting') as advance:
+    with open_pipeline(model, backend, precision, device, threads, size) as pipeline, progress('segmenting') as advance:
+        table = np.array(pipeline.bundle.card.colour_table(), np.uint8)
         for count, (frame, rgb) in enumerate(readable(files, faults), 1):
             labels = pipeline(rgb).labels
             _write(out / 'labels' / f'{frame}.png', labels)
             _write(out / 'overlays' / f'{frame}.jpg', blend(rgb, labels, table, alpha)[:, :, ::-1])
             advance(count, max(count, len(files)))
-    pipeline.close()
     if count:
         console.print(f'{count} frames segmented into {out}')
     if faults:

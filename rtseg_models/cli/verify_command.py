@@ -55,12 +55,9 @@ def _tried(bundle: Bundle, name: str, device: str, precision: str) -> Dict[str, 
     if not installed(name):
         return {**row, 'result': NOT_HERE}
     try:
-        pipeline = open_for_command(bundle, backend=name, options=Options(device, precision))
-        row['precision'] = pipeline.backend.precision
-        try:
+        with open_for_command(bundle, backend=name, options=Options(device, precision)) as pipeline:
+            row['precision'] = pipeline.backend.precision
             row['agreement'] = pipeline.self_test()
-        finally:
-            pipeline.close()
     except Unavailable as error:
         return {**row, 'result': f'{NOT_HERE}: {error}'}
     except RtsegError as error:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -39,20 +39,25 @@ class Segmentation:
 
 
 class Pipeline:
-    """A bundle on a backend. Not thread-safe: one caller at a time."""
+    """A bundle on a backend. Not thread-safe: one caller at a time. A context manager, which closes it."""
 
     def __init__(
         self,
         bundle: Bundle,
         *,
-        backend: str = 'auto',
+        backend: Union[str, Backend] = 'auto',
         input_size: Optional[Size] = None,
         options: Options = Options(),
     ) -> None:
-        """Open the backend; ``input_size`` overrides the card's. Errors are those of ``open_backend``."""
+        """Open the backend by its name, or take one that is open; ``input_size`` overrides the card's.
+
+        Errors are those of ``open_backend``.
+        """
         self.bundle = bundle
         self.input_size = input_size or bundle.card.input_size
-        self.backend: Backend = open_backend(bundle, self.input_size, backend, options)
+        if isinstance(backend, str):
+            backend = open_backend(bundle, self.input_size, backend, options)
+        self.backend = backend
         self._labeller = self.backend if isinstance(self.backend, LabellingBackend) else None
         self._inputs: Dict[int, np.ndarray] = {}
         kernels.announce()
@@ -167,8 +172,14 @@ class Pipeline:
                 self.batch([grey] * count)
 
     def close(self) -> None:
-        """Release the backend."""
+        """Release the backend; harmless when done before."""
         self.backend.close()
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def open_for_command(

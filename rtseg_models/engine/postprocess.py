@@ -25,7 +25,7 @@ _PIXELS_PER_BAND = 1 << 20
 _CONFIDENCES_PER_BAND = 1 << 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a key by what it is
 class Grid:
     """Where the pixels of an output lie between the logits of a network.
 

@@ -70,7 +70,8 @@ def _store(network: nn.Module, card: Card, part: Path, frame: np.ndarray, half: 
     card = replace(card, weights_sha256=sha256_of(part / WEIGHTS), output_stride=logit_stride(network))
     (part / 'card.json').write_text(card.to_json(), encoding='utf-8')
     bundle = load_bundle(str(part))
-    return bundle, Pipeline(bundle, backend='torch', options=ON_CPU)(frame).labels
+    with Pipeline(bundle, backend='torch', options=ON_CPU) as pipeline:
+        return bundle, pipeline(frame).labels
 
 
 def with_sizes(bundle: Bundle, out: Path, sizes: Sequence[Size]) -> Bundle:
@@ -103,13 +104,13 @@ def _add_graphs(bundle: Bundle, sizes: AbstractSet[Size]) -> None:
 def check_parity(bundle: Bundle, size: Size, bound: float = 1e-3) -> None:
     """Compare each installed runtime with eager PyTorch on a rendered frame; BundleError where one differs."""
     frame = Street(7, height=size[0], width=size[1]).frame(0).rgb[None]
-    eager = Pipeline(bundle, backend='torch', input_size=size, options=ON_CPU).backend.infer(frame).copy()
+    with Pipeline(bundle, backend='torch', input_size=size, options=ON_CPU) as pipeline:
+        eager = pipeline.backend.infer(frame).copy()
     for name in ('openvino', 'onnxruntime'):
         if not installed(name):
             continue
-        backend = Pipeline(bundle, backend=name, input_size=size, options=ON_CPU).backend
-        difference = float(np.abs(backend.infer(frame) - eager).max() / eager.std())
-        backend.close()
+        with Pipeline(bundle, backend=name, input_size=size, options=ON_CPU) as pipeline:
+            difference = float(np.abs(pipeline.backend.infer(frame) - eager).max() / eager.std())
         if not difference <= bound:
             raise BundleError(
                 f'{bundle.path}: {name} differs from eager at {size[0]}x{size[1]} by {difference:.2e} of the '

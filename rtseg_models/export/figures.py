@@ -50,9 +50,8 @@ def measure(bundle: Bundle, data: Dataset, split: str, progress: Optional[Callab
     """
     card = bundle.card
     for size in bundle.sizes() if split not in card.origin.get('trained_on', []) else []:
-        pipeline = Pipeline(bundle, input_size=size, options=Options(precision='fp32'))
-        figures = evaluate(pipeline, data, progress)
-        pipeline.close()
+        with Pipeline(bundle, input_size=size, options=Options(precision='fp32')) as pipeline:
+            figures = evaluate(pipeline, data, progress)
         if math.isnan(figures.confusion.miou()):
             raise ConfigurationError(f'{split}: no pixel is labelled, so there is nothing to measure')
         iou = {k: None if v is None else round(v, 4) for k, v in figures.to_json()['iou'].items()}
@@ -147,17 +146,14 @@ def _provenance(card: Card, source: Card) -> Dict[str, Any]:
 
 def _agreement(bundle: Bundle, data: Dataset, open_reduced: Callable[[Bundle], Pipeline]) -> float:
     """Share of pixels whose label in reduced precision equals fp32's, over a hundred images or more, or all."""
-    reduced = open_reduced(bundle)
-    exact = Pipeline(bundle, options=ON_CPU)
     shares = []
-    for i in range(0, len(data), max(1, len(data) // IMAGES)):
-        rgb = data[i].rgb
-        try:
-            shares.append(np.mean(exact(rgb).labels == reduced(rgb).labels))
-        except NonFiniteLogits:  # its range is too small for this network
-            shares.append(0.0)
-    exact.close()
-    reduced.close()
+    with open_reduced(bundle) as reduced, Pipeline(bundle, options=ON_CPU) as exact:
+        for i in range(0, len(data), max(1, len(data) // IMAGES)):
+            rgb = data[i].rgb
+            try:
+                shares.append(np.mean(exact(rgb).labels == reduced(rgb).labels))
+            except NonFiniteLogits:  # its range is too small for this network
+                shares.append(0.0)
     return float(np.mean(shares))
 
 
@@ -169,6 +165,4 @@ def _in_fp16(bundle: Bundle) -> Pipeline:
     """On a GPU; without one, the network that it would run, on the CPU."""
     if torch.cuda.is_available():
         return Pipeline(bundle, backend='torch', options=Options(device='cuda', precision='fp16'))
-    pipeline = Pipeline(bundle, backend='torch', options=ON_CPU)
-    pipeline.backend = TorchBackend(Lean(deployed_network(bundle), torch.float16))
-    return pipeline
+    return Pipeline(bundle, backend=TorchBackend(Lean(deployed_network(bundle), torch.float16), 'fp16'))

@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Optional, Sequence
@@ -71,14 +72,15 @@ def measure_int8(
 
     A split that the weights learnt from gives no mIoU, which would flatter.
     """
-    pipeline = Pipeline(bundle, backend='openvino', options=Options(precision='int8'))
-    exact = Pipeline(bundle, backend='openvino', options=Options(precision='fp32'))
     card, miou = bundle.card, dict(bundle.card.miou)
-    if split not in card.origin.get('trained_on', []):
-        miou[f'{split}-int8'] = round(evaluate(pipeline, data, progress).confusion.miou(), 4)
-    images = (data[i].rgb for i in range(len(data)))
-    agreement = float(np.mean([(pipeline(rgb).labels == exact(rgb).labels).mean() for rgb in images]))
-    pipeline.close()
-    exact.close()
+    with ExitStack() as opened:
+        pipeline, exact = (
+            opened.enter_context(Pipeline(bundle, backend='openvino', options=Options(precision=precision)))
+            for precision in ('int8', 'fp32')
+        )
+        if split not in card.origin.get('trained_on', []):
+            miou[f'{split}-int8'] = round(evaluate(pipeline, data, progress).confusion.miou(), 4)
+        images = (data[i].rgb for i in range(len(data)))
+        agreement = float(np.mean([(pipeline(rgb).labels == exact(rgb).labels).mean() for rgb in images]))
     card = replace(card, miou=miou, agreement={**card.agreement, 'int8': round(agreement, 5)})
     return rewrite_card(bundle, card)

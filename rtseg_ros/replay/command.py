@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -27,7 +26,7 @@ from rtseg_models.errors import DeviceLost, RtsegError, UsageError
 
 from ..report import RunSummary, write_html, write_json
 from ..reporting.measures import figures
-from ..startup import INTERRUPTED
+from ..startup import INTERRUPTED, StopRequest
 from .compare import compare_runs
 from .job import OUTPUTS, Interrupted, Job, JobResult, rate_without_replay, run_job
 from .journal import NAME as JOURNAL
@@ -78,6 +77,8 @@ def main(
     """Replay BAGS through a network: every frame, in order, the labels that the live node would give."""
     try:
         if compare:
+            if bags or topics or models or resume or ray_address:
+                raise UsageError('--compare takes two finished replays and --out; it replays nothing')
             refuse_existing(out)
             click.echo(compare_runs(compare[0], compare[1], out))
             return
@@ -167,7 +168,7 @@ class Follower:
     """Shows a job's progress and passes on the wish to stop: the first Ctrl-C or SIGTERM ends it after the frame."""
 
     def __init__(self, job: Job, console: Console) -> None:
-        self._stop = threading.Event()
+        self._stop = StopRequest()
         self._progress = Progress(
             TextColumn('{task.description}'),
             BarColumn(),

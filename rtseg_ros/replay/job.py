@@ -9,6 +9,7 @@ notes a file's frames when it is on the disk: whatever ends a job, what is finis
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple
@@ -128,18 +129,16 @@ def run_job(job: Job, pipelines: Sequence[Pipeline], observer: Observer) -> JobR
     card = pipelines[0].bundle.card
     out = Path(job.out)
     settings = pipeline_settings(pipelines[0], job.threads)
-    with Bag(Path(job.bag)) as bag:
+    with ExitStack() as opened:
+        bag = opened.enter_context(Bag(Path(job.bag)))
         bag.require_images(job.topics)
         truth = job.truth.open(Path(job.bag), card.class_names, card.ignore_id) if job.truth else None
-        journal = Journal(out, _identity(job, settings, card.weights_sha256))
-        try:
-            if journal.done is None:
-                _replay(job, bag, truth, pipelines, journal, observer)
-            facts = journal.done
-        finally:
-            journal.close()
-            if truth is not None:
-                truth.close()
+        if truth is not None:
+            opened.callback(truth.close)
+        journal = opened.enter_context(closing(Journal(out, _identity(job, settings, card.weights_sha256))))
+        if journal.done is None:
+            _replay(job, bag, truth, pipelines, journal, observer)
+        facts = journal.done
     mapping = truth.mapping if truth is not None else None
     return JobResult(
         job=job,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime
 import os
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -141,9 +142,12 @@ def read_examples(result: JobResult, chosen: Sequence[_Choice], bundle: Bundle) 
     job = result.job
     sources = {f'{root}/mask': topic for topic, root in output_topics(job.topics).items()}
     card = bundle.card
-    truth = job.truth.open(Path(job.bag), card.class_names, card.ignore_id) if job.truth and chosen else None
     examples: Dict[int, Example] = {}
-    with Bag(Path(job.bag)) as bag, Bag(Path(job.out) / MASKS) as masks:
+    with ExitStack() as opened:
+        bag, masks = (opened.enter_context(Bag(path)) for path in (Path(job.bag), Path(job.out) / MASKS))
+        truth = job.truth.open(Path(job.bag), card.class_names, card.ignore_id) if job.truth and chosen else None
+        if truth is not None:
+            opened.callback(truth.close)
         for why, record in sorted(chosen, key=lambda choice: choice[1].record_time_ns):
             image = _find(bag, sources[record.topic], record)
             mask = _find(masks, record.topic, record)
@@ -158,8 +162,6 @@ def read_examples(result: JobResult, chosen: Sequence[_Choice], bundle: Bundle) 
                     continue
             title, detail = _caption(result, record, bundle)
             examples[id(record)] = Example(why + title, detail, rgb, decode_image(mask.message)[:, :, 0], label)
-    if truth is not None:
-        truth.close()
     return [examples[id(r)] for _, r in chosen if id(r) in examples]
 
 

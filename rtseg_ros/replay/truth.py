@@ -100,7 +100,11 @@ class TopicTruth:
 
     def __init__(self, bag: Path, topic: str, mapping: ClassMapping) -> None:
         self._bag, self._topic = Bag(bag), topic
-        self._bag.require_images([topic])
+        try:
+            self._bag.require_images([topic])
+        except BaseException:
+            self._bag.close()
+            raise
         self._labels = self._bag.images([topic])
         self._unreadable: List[str] = []  # of label messages without a header that could be read
         self.mapping = mapping

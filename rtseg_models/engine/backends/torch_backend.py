@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Tuple, Union
+from typing import Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -19,17 +19,19 @@ from .torch_graph import check_size, deployed_network
 
 
 class TorchBackend:
-    """Eager PyTorch on the CPU in float32: the reference that the other runtimes are compared with."""
+    """Eager PyTorch on the CPU, as a rule in float32: the reference that the other runtimes are compared with."""
 
     name = 'torch'
     device = 'cpu'
-    precision = 'fp32'
 
-    def __init__(self, deployed: nn.Module) -> None:
+    def __init__(self, deployed: nn.Module, precision: str = 'fp32') -> None:
         self.fallback = ''
-        self._deployed = deployed
+        self.precision = precision
+        self._deployed: Optional[nn.Module] = deployed
 
     def infer(self, rgb: np.ndarray) -> np.ndarray:
+        if self._deployed is None:
+            raise RuntimeError('the backend is closed')
         try:
             with torch.inference_mode():
                 logits: np.ndarray = self._deployed(torch.from_numpy(rgb)).numpy()
@@ -40,7 +42,7 @@ class TorchBackend:
         return logits
 
     def close(self) -> None:
-        del self._deployed
+        self._deployed = None
 
 
 def create(bundle: Bundle, size: Size, options: Options) -> Union[TorchBackend, CudaBackend]:

@@ -39,11 +39,11 @@ class CudaBackend:
         # TF32 would round convolutions to 10 bits behind fp32's name.
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
-        self._network = Lean(deployed, _DTYPES[precision]).to(device)
+        self._network: Optional[Lean] = Lean(deployed, _DTYPES[precision]).to(device)
         self._size = size
         self._stream = _new_stream(device)
         self._captured: Dict[int, _Captured] = {}
-        self._grids: Dict[int, DeviceGrid] = {}
+        self._grids: Dict[Grid, DeviceGrid] = {}
 
     def infer(self, rgb: np.ndarray) -> np.ndarray:
         def run() -> np.ndarray:
@@ -74,21 +74,23 @@ class CudaBackend:
         """Give the GPU's memory back."""
         self._captured.clear()
         self._grids.clear()
-        del self._network
+        self._network = None
         torch.cuda.empty_cache()
 
     def _run(self, rgb: np.ndarray) -> Tensor:
         count = len(rgb)
+        if self._network is None:
+            raise RuntimeError('the backend is closed')
         if count not in self._captured:
             self._captured[count] = _Captured(self._network, count, self._size, self.device, self._stream)
         return self._captured[count].replay(rgb)
 
     def _device_grid(self, grid: Grid) -> DeviceGrid:
-        if id(grid) not in self._grids:
+        if grid not in self._grids:
             if len(self._grids) >= _MOST_GRIDS:  # a camera whose size keeps changing must not fill the memory
                 self._grids.clear()
-            self._grids[id(grid)] = DeviceGrid(grid, self.device)  # it keeps the grid, and so its id
-        return self._grids[id(grid)]
+            self._grids[grid] = DeviceGrid(grid, self.device)
+        return self._grids[grid]
 
     def _guarded(self, run: Callable[[], Result]) -> Result:
         """Run; where memory is short free it and try once more: OutOfDeviceMemory where that was in vain.

@@ -66,7 +66,7 @@ def _kernel(  # type: ignore[no-untyped-def]
 def label_logits(logits: Tensor, grid: DeviceGrid) -> Tuple[Tensor, Tensor]:
     """Logits (N,C,h,w) float32 to labels (N,H,W) uint8, lowest class on ties, and whether all of them are finite."""
     n, classes, h, w = logits.shape
-    height, width = grid.grid.size
+    height, width = grid.size
     labels = torch.empty((n, height, width), dtype=torch.uint8, device=logits.device)
     finite = torch.ones((), dtype=torch.int32, device=logits.device)
     blocks: Any = (triton.cdiv(width, _PIXELS), height, n)

@@ -28,14 +28,14 @@ class DeviceGrid:
     """A grid's arrays on a device."""
 
     def __init__(self, grid: Grid, device: str) -> None:
-        self.grid = grid
+        self.size = grid.size
         self.row_low = torch.from_numpy(grid.row_low).to(device)
         self.row_fraction = torch.from_numpy(grid.row_fraction).to(device)
         self.column_low = torch.from_numpy(grid.column_low).to(device)
         self.column_fraction = torch.from_numpy(grid.column_fraction).to(device)
 
 
-_given_up: List[Exception] = []  # why the fused kernel is not used any more, once it has failed
+_given_up: List[str] = []  # why the fused kernel is not used any more, once it has failed
 
 
 @lru_cache(maxsize=None)
@@ -59,7 +59,7 @@ def label_logits(logits: Tensor, grid: DeviceGrid) -> Tuple[Tensor, Tensor]:
         except Exception as error:  # Triton's many: a library too new, no C compiler, no Python.h, a read-only cache
             if 'CUDA error' in str(error):
                 raise
-            _given_up.append(error)
+            _given_up.append(str(error))  # the error itself would keep the failed run's tensors
             _log.warning('labels are upsampled by PyTorch operations, slower: Triton does not run here (%s)', error)
     return label_in_bands(logits, grid), (logits.abs() < float(LARGEST)).all()
 
@@ -67,7 +67,7 @@ def label_logits(logits: Tensor, grid: DeviceGrid) -> Tuple[Tensor, Tensor]:
 def label_in_bands(logits: Tensor, grid: DeviceGrid) -> Tensor:
     """The labels by PyTorch operations, a band of rows at a time."""
     n, _, h, w = logits.shape
-    labels = torch.empty((n, *grid.grid.size), dtype=torch.uint8, device=logits.device)
+    labels = torch.empty((n, *grid.size), dtype=torch.uint8, device=logits.device)
     right = (grid.column_low + 1).clamp(max=w - 1)
     fx = grid.column_fraction
     for start in range(0, labels.shape[1], _ROWS_AT_ONCE):

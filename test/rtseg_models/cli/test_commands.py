@@ -135,7 +135,7 @@ def test_evaluate_warns_of_what_the_weights_have_seen(camvid: Path, tiny_bundle:
         rewrite_card(load_bundle(str(folder)), replace(tiny_bundle.card, dataset='yard', origin=origin))
         done = rtseg('evaluate', '--model', folder, '--dataset', 'camvid', '--root', camvid)
         assert done.returncode == 0, done.stderr
-        assert ('was trained on the val split of camvid: this figure flatters it' in done.stderr) == warned
+        assert ('was trained on the val split of camvid: this figure is too optimistic' in done.stderr) == warned
 
 
 def test_frames_of_a_video_are_red_green_blue(tmp_path: Path) -> None:
