@@ -67,7 +67,11 @@ class Bundle:
         """The golden sample: rgb (H,W,3) uint8 and the fp32 labels (H,W) uint8 that belong to it."""
         path = self.path / 'golden.npz'
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            file = path.open('rb')
+        except OSError as error:
+            raise NotFound(f'{path}: cannot be read: {error}') from error
+        try:
+            with file, np.load(file, allow_pickle=False) as arrays:
                 rgb, labels = arrays['rgb'], arrays['labels']
         except Exception as error:  # readers of zip, deflate and npy have errors of their own for damaged files
             raise BundleError(f'{path}: not a golden sample: {error}') from error

@@ -6,9 +6,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import Any, List
-
-from rtseg_models.errors import Unavailable
+from typing import List
 
 from .startup import INTERRUPTED, answer_signals, load
 
@@ -18,7 +16,7 @@ _signals: List[int] = []
 
 def main() -> None:
     """Run the command. Interrupted, it keeps finished frames and ends with 130."""
-    command = _command()
+    command = load('replay_bag', 'rtseg_ros.replay.command', INTERRUPTED)
     answer_signals(_leave)
     try:
         command.main()
@@ -26,17 +24,6 @@ def main() -> None:
         if not _signals:
             raise
         sys.exit(INTERRUPTED)  # a compiled module that was being imported has made an ImportError of the exit
-
-
-def _command() -> Any:
-    """The module of the command; one sentence and status 69 where a package is missing, as rosbags is before 3.10."""
-    try:
-        return load('rtseg_ros.replay.command', INTERRUPTED)
-    except ModuleNotFoundError as error:
-        package = str(error.name).partition('.')[0]
-        advice = '; it wants Python 3.10, so replay on a workstation' if package == 'rosbags' else ''
-        print(f'replay_bag: needs the package {package!r}, which is not installed{advice}', file=sys.stderr)
-        sys.exit(Unavailable.exit_code)
 
 
 def _leave(number: int) -> None:

@@ -10,13 +10,22 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import sys
 import time
 from types import FrameType
 from typing import Any, Callable, Optional
 
+from rtseg_models.errors import Unavailable
+
 POLL_S = 0.05
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended, as shells have it: 128 + SIGINT."""
+
+
+_ADVICE = {
+    'rclpy': "; source ROS's setup.bash first",
+    'rosbags': '; it wants Python 3.10, so replay on a workstation',
+}
 
 
 class StopRequest:
@@ -53,10 +62,19 @@ def answer_signals(answer: Callable[[int], object]) -> None:
         signal.signal(number, handler)
 
 
-def load(module: str, exit_code: Optional[int] = None) -> Any:
+def load(program: str, module: str, exit_code: Optional[int] = None) -> Any:
     """Import a module; SIGINT and SIGTERM end the process at once, until the module answers them in its own way.
 
-    The exit code is then 128 + the signal's number, as shells have it, unless given.
+    The exit code is then 128 + the signal's number, as shells have it, unless given. Where a package is missing or
+    cannot be loaded, ``program`` says which in a sentence and ends with 69.
     """
     answer_signals(lambda number: os._exit(128 + number if exit_code is None else exit_code))  # nothing is open yet
-    return importlib.import_module(module)
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition('.')[0]
+        advice = _ADVICE.get(package, '')
+        print(f'{program}: needs the package {package!r}, which is not installed{advice}', file=sys.stderr)
+    except ImportError as error:  # as of an OpenCV that was built for another NumPy
+        print(f'{program}: a package that it needs cannot be loaded: {error}', file=sys.stderr)
+    sys.exit(Unavailable.exit_code)

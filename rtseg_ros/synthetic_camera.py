@@ -11,7 +11,7 @@ from .startup import load
 
 def main() -> int:
     """Run until the frames end, SIGINT or SIGTERM; 64 for a command line or parameter that cannot be had."""
-    code: int = load('rtseg_ros.sources.street_camera', exit_code=0).main()
+    code: int = load('synthetic_camera', 'rtseg_ros.sources.street_camera', exit_code=0).main()
     return code
 
 

@@ -68,6 +68,9 @@ def main(arguments: Optional[List[str]] = None) -> Any:
     except ModuleNotFoundError as error:
         click.echo(f'rtseg: this command needs the package {error.name!r}, which is not installed', err=True)
         sys.exit(Unavailable.exit_code)
+    except ImportError as error:
+        click.echo(f'rtseg: a package that this command needs cannot be loaded: {error}', err=True)
+        sys.exit(Unavailable.exit_code)
     except (OSError, MemoryError) as error:
         click.echo(f'rtseg: {str(error) or "memory ran out"}', err=True)
         sys.exit(RtsegError.exit_code)

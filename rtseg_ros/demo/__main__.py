@@ -5,4 +5,4 @@
 from ..startup import load
 
 if __name__ == '__main__':
-    load('rtseg_ros.demo.command').main()
+    load('rtseg_ros.demo', 'rtseg_ros.demo.command').main()

@@ -19,7 +19,7 @@ CLOSING_S = 1.0
 
 def main() -> NoReturn:
     """Run the node until SIGINT or SIGTERM (exit 0), or until it cannot go on (its error's exit code)."""
-    load('rtseg_ros.segmentation_node', exit_code=0)
+    load('segmentation_node', 'rtseg_ros.segmentation_node', exit_code=0)
     stop = StopRequest()
     answer_signals(lambda _: stop.set())
     code = _run(sys.argv, stop)
@@ -61,7 +61,7 @@ def _serve(stop: StopRequest, transport: str) -> int:
     except RtsegError as error:
         return _refused(error)
     except Exception as error:  # rclpy's own, as where DDS cannot join its domain
-        return _refused(RtsegError(f'the node cannot be created: {type(error).__name__}: {error}'))
+        return _refused(_explained(error))
     node.get_logger().info(transport)
     forward_library_log(node.get_logger())
     executor = SingleThreadedExecutor()
@@ -101,6 +101,19 @@ def _live(node: Any, executor: Any, stop: StopRequest) -> None:
         rclpy.try_shutdown()
     except Exception as error:  # the process ends in any case, and nobody can act on a traceback now
         print(f'segmentation_node: while closing: {error}', file=sys.stderr)
+
+
+def _explained(error: Exception) -> Any:
+    """What to say for an error of rclpy's in making the node: 64 where the command line or a file is to blame."""
+    from rtseg_models.errors import RtsegError, UsageError
+
+    if 'PARAMETER_NOT_SET' in str(error):  # it does not say of which
+        return UsageError(
+            "a parameter is given as an empty list, whose type ROS cannot tell; leave it out (for one camera: [''])"
+        )
+    if 'invalid node name' in str(error):  # or namespace
+        return UsageError(f'bad ROS arguments: {error}')
+    return RtsegError(f'the node cannot be created: {type(error).__name__}: {error}')
 
 
 def _refused(error: Any) -> int:

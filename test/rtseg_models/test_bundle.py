@@ -236,6 +236,9 @@ def test_a_damaged_golden_sample_is_refused(copy: Path, damage: str) -> None:
     (copy / 'golden.npz').write_bytes({'two bytes': b'PK', 'half': whole[:middle], 'one bit': flipped}[damage])
     with pytest.raises(BundleError, match=r'golden\.npz'):
         load_bundle(str(copy)).golden()
+    (copy / 'golden.npz').unlink()
+    with pytest.raises(NotFound, match=r'golden\.npz: cannot be read'):
+        load_bundle(str(copy)).golden()
 
 
 MARKS = {'fast_scnn': 0.62, 'contextnet': 0.60, 'dabnet': 0.62, 'erfnet': 0.60, 'farsee_net': 0.54}

@@ -51,6 +51,17 @@ def test_unknown_ros_argument_is_a_usage_error(started):
     started('--ros-args', '--sise').refused(64, '--sise')
 
 
+@pytest.mark.parametrize('file', ['cameras: []', 'plugins: []'])
+def test_an_empty_list_is_a_usage_error(started, tmp_path, file):
+    """Its type is not known; a file of all nodes of a vehicle may hold one for another."""
+    (tmp_path / 'all.yaml').write_text(f'/**:\n  ros__parameters:\n    {file}\n')
+    started('--ros-args', '--params-file', str(tmp_path / 'all.yaml')).refused(64, 'empty list')
+
+
+def test_a_namespace_that_cannot_be_is_a_usage_error(started):
+    started('--ros-args', '-r', '__ns:=/foo/').refused(64, 'namespace must not end with')
+
+
 def test_missing_parameter_file_is_a_usage_error(started):
     started('--ros-args', '--params-file', 'nowhere.yaml').refused(64, 'nowhere.yaml')
 

@@ -89,6 +89,24 @@ def test_a_replay_without_rosbags_says_so_in_a_sentence():
     assert done.stderr.startswith("replay_bag: needs the package 'rosbags'") and done.stderr.count('\n') == 1
 
 
+@pytest.mark.parametrize('program', ['segmentation_node', 'synthetic_camera', 'replay_bag', 'demo'])
+def test_an_opencv_that_cannot_be_loaded_is_told_in_a_sentence(program, command_of, tmp_path):
+    """As the one of a distribution beside a newer NumPy."""
+    (tmp_path / 'cv2.py').write_text("raise ImportError('numpy.core.multiarray failed to import')")
+    command = [sys.executable, '-m', *command_of[program]]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(PYTHONPATH=str(tmp_path)))
+    assert done.returncode == 69, done.stderr
+    assert 'cannot be loaded: numpy.core.multiarray failed to import' in done.stderr
+    assert done.stderr.count('\n') == 1
+
+
+def test_a_missing_package_is_told_by_the_node(command_of):
+    code = "import sys; sys.modules['safetensors'] = None; from rtseg_ros.node.process import main; main()"
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=environment())
+    assert done.returncode == 69
+    assert done.stderr == "segmentation_node: needs the package 'safetensors', which is not installed\n"
+
+
 def test_a_stop_request_takes_a_signal_within_any_step_of_its_wait():
     """Where ``threading.Event`` would wait for a lock that its own thread holds."""
     stop, asked = StopRequest(), []

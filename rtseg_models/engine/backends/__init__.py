@@ -11,7 +11,7 @@ import logging
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Dict, List, Optional, Protocol, Sequence, Tuple, runtime_checkable
+from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple, runtime_checkable
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """Release the runtime's memory; the backend is unusable afterwards."""
+        """Release the runtime's memory; the backend is unusable afterwards. Harmless when done before."""
         ...
 
 
@@ -141,12 +141,7 @@ def open_backend(bundle: Bundle, size: Size, name: str, options: Options) -> Bac
                 reasons.append(str(error))
         if options.device != 'auto' or name == 'tensorrt':
             raise Unavailable('; '.join(reasons))
-    found = name
-    if name == 'auto':
-        found = next((n for n in _candidates(bundle, size, ON_CPU, options) if installed(n)), '')
-    if not found:
-        raise Unavailable(f'no runtime is installed; install one of: {", ".join(ON_CPU)}')
-    backend = _create(bundle, size, found, replace(options, device='cpu'))
+    backend = _create_on_cpu(bundle, size, name, options)
     backend.fallback = '; '.join(reasons)
     return backend
 
@@ -157,9 +152,8 @@ def must_build(bundle: Bundle, size: Size, name: str, options: Options) -> bool:
         return False
     if name == 'auto' and 'tensorrt' not in _candidates(bundle, size, ON_GPU, options):
         return False
-    module = importlib.import_module(f'{__name__}.tensorrt_backend')
     try:
-        return not module.is_built(bundle, size, _on_gpu(options))
+        return not _module('tensorrt').is_built(bundle, size, _on_gpu(options))
     except Unavailable:
         return False
 
@@ -211,6 +205,33 @@ def _on_gpu(options: Options) -> Options:
 def _create(bundle: Bundle, size: Size, name: str, options: Options) -> Backend:
     if not installed(name):
         raise Unavailable(f'backend {name!r} needs the package {_PACKAGES.get(name, MODULES[name])!r}')
-    module = importlib.import_module(f'{__name__}.{name}_backend')
-    backend: Backend = module.create(bundle, size, options)
+    backend: Backend = _module(name).create(bundle, size, options)
     return backend
+
+
+def _create_on_cpu(bundle: Bundle, size: Size, name: str, options: Options) -> Backend:
+    """For ``auto`` the first of the runtimes that are installed which runs here; a WARN tells of those that do not."""
+    options = replace(options, device='cpu')
+    if name != 'auto':
+        return _create(bundle, size, name, options)
+    reasons: List[str] = []
+    for candidate in _candidates(bundle, size, ON_CPU, options):
+        if installed(candidate):
+            try:
+                backend = _create(bundle, size, candidate, options)
+            except Unavailable as error:
+                reasons.append(str(error))
+            else:
+                if reasons:
+                    _log.warning('running on %s: %s', candidate, '; '.join(reasons))
+                return backend
+    raise Unavailable('; '.join(reasons) or f'no runtime is installed; install one of: {", ".join(ON_CPU)}')
+
+
+def _module(name: str) -> Any:
+    """The backend's module; Unavailable where its runtime is there and cannot be loaded, as one for another CUDA."""
+    try:
+        return importlib.import_module(f'{__name__}.{name}_backend')
+    except (ImportError, OSError, AttributeError) as error:
+        reason = str(error) or type(error).__name__
+        raise Unavailable(f'{MODULES[name]} is installed and cannot be loaded: {reason}') from error

@@ -131,6 +131,28 @@ def test_auto_falls_back_to_the_cpu_and_says_why(machine):
     assert backend.fallback == 'tensorrt finds no CUDA; onnxruntime finds no CUDA; torch finds no CUDA'
 
 
+def test_a_runtime_that_is_installed_and_cannot_be_loaded_is_unavailable_and_auto_takes_the_next(
+    bundle, monkeypatch, caplog
+):
+    """As one that was built for another CUDA, or another NumPy."""
+    pytest.importorskip('openvino')
+    pytest.importorskip('onnxruntime')
+    load = backends.importlib.import_module
+
+    def broken(name):
+        if name.endswith('.openvino_backend'):
+            raise ImportError('libtbb.so.12: cannot open shared object file')
+        return load(name)
+
+    monkeypatch.setattr(backends.importlib, 'import_module', broken)
+    monkeypatch.setattr(backends, 'nvidia_gpu_present', lambda: False)
+    with pytest.raises(Unavailable, match='openvino is installed and cannot be loaded: libtbb'):
+        open_backend(bundle, SMALL, 'openvino', Options())
+    backend = open_backend(bundle, SMALL, 'auto', Options())
+    assert (backend.name, backend.fallback) == ('onnxruntime', '') and 'libtbb' in caplog.text
+    backend.close()
+
+
 @pytest.mark.parametrize('asked', ['auto', 'torch', 'onnxruntime', 'openvino', 'tensorrt'])
 def test_cuda_never_falls_back(machine, asked):
     machine(ALL)
