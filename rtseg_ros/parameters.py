@@ -91,7 +91,7 @@ class Settings:
         choices=('auto', 'best_effort', 'reliable'),
     )
     encoding_override: str = _dynamic(
-        '', 'Encoding to read frames as, for cameras that mislabel; empty: as labelled.', choices=ENCODINGS
+        '', 'Encoding to read raw frames as, for cameras that mislabel; empty: as labelled.', choices=ENCODINGS
     )
     max_rate_hz: float = _dynamic(0.0, 'Most frames segmented per second, over all cameras; 0: no limit.', 0, 1000)
     max_image_age_s: float = _dynamic(0.5, 'Older frames are dropped, by the ROS clock; 0: off.', 0, 10)
@@ -125,7 +125,9 @@ class Settings:
     publish_debug: bool = _dynamic(False, 'Publish ~/debug/processing_time_ms and ~/debug/pipeline_latency_ms.')
 
 
-CAMERA_NAMES = 'a list of names of letters, digits and _, no digit first, with / between their parts'
+CAMERA_NAMES = (
+    'a list of names of letters, digits and _, no digit first, with / between their parts, 100 characters long at most'
+)
 _CAMERA_NAME = re.compile(r'([A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*)?')
 
 PARAMETERS: Dict[str, Parameter] = {f.name: f.metadata['parameter'] for f in fields(Settings)}
@@ -154,7 +156,7 @@ def refusal(name: str, value: Any) -> str:
     expected = parameter.range_text()
     fits = type(value) is type(default)
     if fits and isinstance(value, tuple):
-        fits = all(isinstance(entry, str) and _CAMERA_NAME.fullmatch(entry) for entry in value)
+        fits = all(isinstance(v, str) and len(v) <= 100 and _CAMERA_NAME.fullmatch(v) for v in value)
     elif fits and isinstance(value, str) and parameter.choices:
         fits = re.sub(r'^cuda:\d+$', 'cuda:N', value) in parameter.choices and value != 'cuda:N'
     elif fits and isinstance(value, (int, float)) and not isinstance(value, bool):

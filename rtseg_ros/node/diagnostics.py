@@ -32,8 +32,11 @@ FEW_CLOUDS = 3
 """Frames in a row without a cloud that are worth a WARN."""
 CLOCK_MISSING = 'use_sim_time is true and nothing arrives on /clock; the age check is off until it does'
 OF_CAMERAS = ('cameras', 'image_transport', 'image_reliability', 'max_image_pixels', 'cloud', 'cloud_sync_s')
-OF_MODEL = ('model', 'weights_root', 'device', 'backend', 'precision', 'input_height', 'input_width', 'deterministic')
-"""Parameters that are read at configure and show in what the node does."""
+OF_MODEL = (
+    *('model', 'weights_root', 'device', 'backend', 'precision', 'cache_dir', 'input_height', 'input_width'),
+    *('warmup_iterations', 'self_test', 'deterministic'),
+)
+"""Parameters that are read at configure, but for ``autostart``."""
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 

@@ -74,6 +74,8 @@ def plan(
     if unknown:
         raise UsageError(f'--outputs: unknown {", ".join(unknown)}; known: {", ".join(OUTPUTS)}')
     truth = None
+    if ground_truth_classes and not (ground_truth_topic or ground_truth):
+        raise UsageError('--ground-truth-classes is of labels; name them with --ground-truth or --ground-truth-topic')
     if ground_truth_topic or ground_truth:
         truth = TruthSpec.of(ground_truth_topic, ground_truth, ground_truth_classes)
         _check_truth(truth, len(bags), topics, settings['start_s'])

@@ -11,9 +11,17 @@ pytest.importorskip('rclpy')
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import CompressedImage, Image
 
-from rtseg_ros.node.diagnostics import cloud_status, device_status, input_status, model_status, processing_status
+from rtseg_ros.node.diagnostics import (
+    OF_CAMERAS,
+    OF_MODEL,
+    cloud_status,
+    device_status,
+    input_status,
+    model_status,
+    processing_status,
+)
 from rtseg_ros.node.model import Model
-from rtseg_ros.parameters import Settings
+from rtseg_ros.parameters import PARAMETERS, Settings
 from rtseg_ros.statistics import Statistics
 
 
@@ -57,6 +65,11 @@ def test_frames_that_failed_are_told_while_somebody_listens(subscribed):
     camera.input.subscribed = subscribed
     status = processing_status(facts(busy_s=0.0), camera, '')
     assert (status.level == DiagnosticStatus.ERROR) == ('frames failed in a row' in status.message) == subscribed
+
+
+def test_every_parameter_that_waits_for_configure_is_looked_at():
+    late = {name for name, parameter in PARAMETERS.items() if not parameter.dynamic}
+    assert late == {*OF_CAMERAS, *OF_MODEL, 'autostart'}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@
 import array
 import math
 import re
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,6 @@ def test_every_default_can_be_had_and_is_described():
     for name, default in DEFAULTS.items():
         assert refusal(name, default) == ''
         assert PARAMETERS[name].description.endswith('.')
-    assert {f.name for f in fields(Settings)} == set(PARAMETERS)
 
 
 def test_settings_are_a_snapshot():
@@ -48,6 +47,7 @@ def test_settings_are_a_snapshot():
         ('cameras', ('0', '1')),
         ('cameras', ('/front',)),
         ('cameras', ('front/',)),
+        ('cameras', ('a' * 101,)),
         ('model', None),
         ('encoding_override', 'h264'),
     ],

@@ -114,6 +114,8 @@ def test_command_lines_that_make_no_sense(replay, bag, tmp_path):
         ((bag, '--outputs', 'mask,depth'), 'unknown depth'),
         ((bag, '--ground-truth', tmp_path, '--ground-truth-topic', LABELS), 'exclude'),
         ((bag, '--ground-truth-topic', LABELS, '--ground-truth-classes', 'mapillary'), 'mapillary'),
+        ((bag, '--ground-truth-classes', 'camvid'), 'name them with --ground-truth'),
+        ((bag, '--compare', tmp_path, tmp_path), 'it replays nothing'),
         ((bag, '--input-size', '512'), '512x1024'),
         ((bag, '--input-size', '16x16'), '512x1024'),
         ((bag, '--backend', 'foo'), 'foo'),
