@@ -5,15 +5,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import RtsegError
 from ..labels import UNLABELLED
 from .sample import Dataset, Joined, PairedFiles
-
-LISTED = 50  # faults that a message shows
 
 
 def unpaired(data: Dataset) -> Tuple[List[str], List[str]]:
@@ -29,13 +27,10 @@ def inspect(data: Dataset) -> Tuple[np.ndarray, List[str]]:
     classes, allowed = len(data.class_set), {data.class_set.ignore_id, UNLABELLED}
 
     def look(index: int) -> Tuple[np.ndarray, List[str]]:
-        none = np.zeros(256, np.int64)
-        try:
-            name, rgb, label = data[index]
-        except RtsegError as error:
-            return none, [str(error)]
-        found = []
-        if rgb.shape[:2] != label.shape:
+        name, rgb, label, found = _read(data, index)
+        if label is None:
+            return np.zeros(256, np.int64), found
+        if rgb is not None and rgb.shape[:2] != label.shape:
             sizes = f'{rgb.shape[0]}x{rgb.shape[1]}', f'{label.shape[0]}x{label.shape[1]}'
             found.append(f'{name}: image {sizes[0]}, label {sizes[1]}; they must be equal')
         here = np.bincount(label.ravel(), minlength=256)
@@ -56,7 +51,24 @@ def inspect(data: Dataset) -> Tuple[np.ndarray, List[str]]:
     return counts[:classes], faults
 
 
+def _read(data: Dataset, index: int) -> Tuple[str, Optional[np.ndarray], Optional[np.ndarray], List[str]]:
+    """Name, image and label, each None where it cannot be read, and why."""
+    if not isinstance(data, PairedFiles):
+        try:
+            return (*data[index], [])
+        except RtsegError as error:
+            return '', None, None, [str(error)]
+    read: List[Optional[np.ndarray]] = []
+    faults: List[str] = []
+    for part in (data.image, data.label):
+        try:
+            read.append(part(index))
+        except RtsegError as error:
+            read.append(None)
+            faults.append(str(error))
+    return data.names[index], read[0], read[1], faults
+
+
 def listed(faults: Sequence[str]) -> str:
-    """The faults as lines of a message."""
-    more = [f'... and {len(faults) - LISTED} more'] if len(faults) > LISTED else []
-    return '\n  '.join([*faults[:LISTED], *more])
+    """The faults as lines of a message, all of them."""
+    return '\n  '.join(faults)

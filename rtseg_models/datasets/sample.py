@@ -51,8 +51,16 @@ class PairedFiles:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Sample:
-        image, label = self.pairs[index]
-        return Sample(self.names[index], read_rgb(image), self.ids(read_label(label), label))
+        return Sample(self.names[index], self.image(index), self.label(index))
+
+    def image(self, index: int) -> np.ndarray:
+        """Rgb (H,W,3) uint8 of a sample; NotFound or BundleError with the path."""
+        return read_rgb(self.pairs[index][0])
+
+    def label(self, index: int) -> np.ndarray:
+        """Label ids (H,W) uint8 of a sample; NotFound or BundleError with the path."""
+        path = self.pairs[index][1]
+        return self.ids(read_label(path), path)
 
     def ids(self, label: np.ndarray, path: Path) -> np.ndarray:
         """Class ids of what a label file holds; the same numbers unless a dataset says otherwise."""
@@ -126,6 +134,8 @@ def read_label(path: Path) -> np.ndarray:
     data = _bytes(path)
     if smeared(data):
         raise BundleError(f'{path}: {smeared(data)}')
+    if data[:8] == b'\x89PNG\r\n\x1a\n' and data[25:26] == b'\x03':
+        raise BundleError(f'{path}: a PNG with a palette, whose indices OpenCV cannot read; save them as grey values')
     label = _decoded(path, data, cv2.IMREAD_UNCHANGED)
     if label.ndim != 2 or label.dtype != np.uint8:
         raise BundleError(f'{path}: a label image has one 8-bit channel, this one is {label.shape} {label.dtype}')

@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import struct
 import zlib
 from pathlib import Path
 
@@ -78,6 +79,26 @@ def test_every_fault_of_every_split_is_listed(tmp_path: Path) -> None:
         'val2.png: not an image that can be decoded',
     ):
         assert fault in message
+
+
+def test_a_broken_image_does_not_hide_what_is_wrong_with_its_label(tmp_path: Path) -> None:
+    image, label = (camvid(tmp_path) / folder / 'train0.png' for folder in ('train', 'trainannot'))
+    image.write_bytes(image.read_bytes()[:-20])
+    put(label, ids(77))
+    with pytest.raises(BundleError, match=r'(?s)truncated PNG.*ids \[77\]'):
+        open_checked('camvid', tmp_path, ['train'])
+
+
+def test_a_png_with_a_palette_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+
+    header = chunk(b'IHDR', struct.pack('>IIBBBBB', 2, 1, 8, 3, 0, 0, 0)) + chunk(b'PLTE', bytes(range(6)))
+    pixels = chunk(b'IDAT', zlib.compress(bytes([0, 0, 1]))) + chunk(b'IEND', b'')
+    (tmp_path / 'indexed.png').write_bytes(b'\x89PNG\r\n\x1a\n' + header + pixels)
+    assert read_rgb(tmp_path / 'indexed.png').shape == (1, 2, 3)
+    with pytest.raises(BundleError, match='save them as grey values'):
+        read_label(tmp_path / 'indexed.png')
 
 
 def test_an_empty_and_an_unlabelled_split_are_faults(tmp_path: Path) -> None:
