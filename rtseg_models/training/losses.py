@@ -6,6 +6,7 @@ a surrogate of the mean IoU itself.
 
 from __future__ import annotations
 
+import math
 from typing import Optional
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..card import Size
 from ..networks.blocks import resize
 
 OHEM_PROBABILITY = 0.7  # pixels whose class is given less than this are hard (DABNet's published code)
@@ -84,6 +86,20 @@ def lovasz_softmax(logits: Tensor, labels: Tensor, ignore_id: int) -> Tensor:
     return torch.where(present, per_class, 0.0).sum() / present.sum().clamp(min=1)
 
 
+def over_labels(logits: Tensor, crop: Size, size: Size) -> Tensor:
+    """Logits of a ``crop`` upsampled to labels of ``size``, each cell as wide as inference takes it to be.
+
+    That is the network's stride, a power of two, also where the last cells reach beyond the crop.
+    """
+    cells = (logits.shape[-2], logits.shape[-1])
+    strides = [2 ** max(0, math.ceil(math.log2(side / count))) for side, count in zip(crop, cells)]
+    if all(side % stride == 0 for side, stride in zip(crop, strides)):
+        return resize(logits, size)
+    factors = [stride * out / side for stride, side, out in zip(strides, crop, size)]
+    wide = F.interpolate(logits, scale_factor=factors, mode='bilinear', align_corners=False)
+    return wide[..., : size[0], : size[1]]
+
+
 def segmentation_loss(
     network: nn.Module,
     x: Tensor,
@@ -94,7 +110,7 @@ def segmentation_loss(
     kind: str = 'cross_entropy',
     divisor: Optional[Tensor] = None,
 ) -> Tensor:
-    """Weighted cross-entropy of logits resized to the labels' size (N,h,w), plus the auxiliary heads' at their weight.
+    """Weighted cross-entropy of logits upsampled to the labels (N,h,w), plus the auxiliary heads' at their weight.
 
     The sum over this process's pixels is divided by ``divisor``, by default the number of labelled pixels of all
     processes (each counted with its class's weight), and multiplied by the number of processes: averaging the gradients
@@ -110,7 +126,7 @@ def segmentation_loss(
     total = over_processes(weight.sum()) if divisor is None else divisor
 
     def resized(logits: Tensor) -> Tensor:
-        return resize(logits.float(), (int(labels.shape[-2]), int(labels.shape[-1])))
+        return over_labels(logits.float(), (x.shape[-2], x.shape[-1]), (labels.shape[-2], labels.shape[-1]))
 
     def entropy(logits: Tensor) -> Tensor:
         each = F.cross_entropy(logits, targets, reduction='none')
