@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,20 @@ class Entry:
 
 def frames(count: int, height: int = 72, width: int = 104) -> list[tuple[np.ndarray, np.ndarray]]:
     """(rgb, label) of a rendered street."""
-    street = Street(7, height=height, width=width)
-    drawn = [street.frame(i) for i in range(count)]
-    return [(f.rgb, f.label) for f in drawn]
+    return [_frame(i, height, width) for i in range(count)]
+
+
+@lru_cache(maxsize=256)
+def _frame(index: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    frame = _street(height, width).frame(index)
+    for array in (frame.rgb, frame.label):
+        array.setflags(write=False)  # tests share it
+    return frame.rgb, frame.label
+
+
+@lru_cache(maxsize=None)  # a street takes a second to lay out
+def _street(height: int, width: int) -> Street:
+    return Street(7, height=height, width=width)
 
 
 def drive(pairs: list[tuple[np.ndarray, np.ndarray]], topic: str = '/camera/image_raw') -> list[Entry]:

@@ -65,7 +65,7 @@ def test_a_processor_without_bf16_costs_only_its_agreement(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def refusing(bundle: Bundle, *, options: Options, **more: Any) -> Pipeline:
+    def refusing(bundle: Bundle, *, options: Options = Options(), **more: Any) -> Pipeline:
         if options.precision == 'bf16':
             raise Unavailable('the CPU offers fp32 alone')
         return Pipeline(bundle, options=options, **more)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -36,14 +37,19 @@ def bundle(tmp_path):
     return load_bundle(str(copied))
 
 
+@lru_cache(maxsize=None)  # a street takes a second to lay out
+def drawn():
+    street = Street(3, height=180, width=240)
+    return [street.frame(i * 20) for i in range(3)]
+
+
 class Drive:
     """Three rendered frames."""
 
     class_set = CAMVID
 
     def __init__(self) -> None:
-        street = Street(3, height=180, width=240)
-        self.frames = [street.frame(i * 20) for i in range(3)]
+        self.frames = drawn()
 
     def __len__(self) -> int:
         return len(self.frames)

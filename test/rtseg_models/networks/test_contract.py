@@ -25,7 +25,7 @@ def expected_size(network: nn.Module, size):
 def test_any_size_gives_logits_of_its_size_over_the_stride(name):
     with torch.device('meta'):
         network = build_network(name, 19).eval()
-    for size in ((1024, 2048), paper_of(name).size, (360, 480), (720, 1280), (353, 487), (65, 97)):
+    for size in (paper_of(name).size, (353, 487), (65, 97)):
         logits = network(torch.empty(2, 3, *size, device='meta'))
         assert tuple(logits.shape) == (2, 19, *expected_size(network, size)), size
 

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, List, Sequence
 
 import cv2
 
 from rtseg_models.datasets.sample import Sample
-from rtseg_models.street import Street
+from rtseg_models.street import Street, StreetFrame
 from rtseg_models.training.recipe import Recipe
 
 SIZE = (64, 96)
@@ -61,6 +62,12 @@ ONE = replace(TINY, epochs=1, batch=4, precision='fp32')
 """A single step."""
 
 
+@lru_cache(maxsize=None)  # a street takes a second to lay out
+def scene(seed: int) -> StreetFrame:
+    """The first frame of a street."""
+    return Street(seed, height=SIZE[0], width=SIZE[1]).frame(0)
+
+
 def write_street(root: Path, train: int = 8, val: int = 2) -> Path:
     """``train`` and ``val`` rendered scenes below ``root``."""
     seed = 500
@@ -68,7 +75,7 @@ def write_street(root: Path, train: int = 8, val: int = 2) -> Path:
         (root / split).mkdir(parents=True)
         (root / f'{split}annot').mkdir()
         for i in range(count):
-            frame = Street(seed, height=SIZE[0], width=SIZE[1]).frame(0)
+            frame = scene(seed)
             cv2.imwrite(str(root / split / f'{split}_{i}.png'), frame.rgb[:, :, ::-1])
             cv2.imwrite(str(root / f'{split}annot' / f'{split}_{i}.png'), frame.label)
             seed += 1
