@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
-from typing import Any, Dict, List, Optional
+import traceback
+from typing import Any, Dict, List, NoReturn, Optional
 
 import click
 
@@ -60,17 +62,31 @@ def main(arguments: Optional[List[str]] = None) -> Any:
     try:
         rtseg.main(args=arguments, prog_name='rtseg')
     except UsageError as error:  # the node's code for it is another than that of commands
-        click.echo(f'rtseg: {error}', err=True)
-        sys.exit(click.UsageError.exit_code)
+        _fail(str(error), click.UsageError.exit_code)
     except RtsegError as error:
-        click.echo(f'rtseg: {error}', err=True)
-        sys.exit(error.exit_code)
+        _fail(str(error), error.exit_code)
     except ModuleNotFoundError as error:
-        click.echo(f'rtseg: this command needs the package {error.name!r}, which is not installed', err=True)
-        sys.exit(Unavailable.exit_code)
+        _fail(f'this command needs the package {error.name!r}, which is not installed', Unavailable.exit_code)
     except ImportError as error:
-        click.echo(f'rtseg: a package that this command needs cannot be loaded: {error}', err=True)
-        sys.exit(Unavailable.exit_code)
+        _fail(f'a package that this command needs cannot be loaded: {error}', Unavailable.exit_code)
     except (OSError, MemoryError) as error:
-        click.echo(f'rtseg: {str(error) or "memory ran out"}', err=True)
-        sys.exit(RtsegError.exit_code)
+        _fail(str(error) or 'memory ran out', RtsegError.exit_code)
+    except Exception:
+        if not _is_one_of_several():
+            raise
+        _fail(traceback.format_exc(), 1)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f'rtseg: {message}', err=True)
+    if _is_one_of_several():
+        # At exit, Lightning has NCCL wait for the other processes, which wait for this one; torchrun waits for all.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _is_one_of_several() -> bool:
+    """Whether torchrun has started other processes, too."""
+    return os.environ.get('WORLD_SIZE', '1') != '1'

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import click
 import numpy as np
@@ -23,8 +23,8 @@ from ..labels import CAMVID
 from ..networks import CLASSIFIERS, NETWORKS
 from ..training.checkpoint import read_checkpoint
 from ..training.fit import Data, train
-from ..training.launch import world
-from ..training.plan import check_networks
+from ..training.launch import leave_the_others, world
+from ..training.plan import check_networks, check_run
 from ..training.pretraining import learns_images
 from ..training.recipe import Recipe, with_settings
 from ..training.recipes import RECIPES
@@ -89,10 +89,10 @@ def command(
     if learns_images(chosen.stages()[0][1]) != bool(image_root or pretrained):
         needs = 'begins' if not (image_root or pretrained) else 'does not begin'
         raise click.UsageError(f'{recipe} {needs} with a pre-training: that is what --images and --pretrained are for')
+    check_run(chosen, out, bool(image_root), pretrained, start_from, resume)  # before hours of looking at images
     if (out / 'bundle').exists() and not finished(out / 'last.pt', chosen):
         raise UsageError(f'{out / "bundle"} is not of this run, which has not ended; move it away')
-    data, measured = _prepared(chosen, root)
-    images = _images(image_root) if image_root else None
+    (data, measured), images = _checked(lambda: _prepared(chosen, root), lambda: image_root and _images(image_root))
     first = world()['rank'] == 0
     streets = _streets(chosen)
     if streets:
@@ -108,8 +108,23 @@ def command(
         resume=resume,
         log=lambda line: console.print(line, soft_wrap=True),
     )
+    leave_the_others()
     if first:
         _write_results(chosen, checkpoint, measured, out)
+
+
+def _checked(*openings: Callable[[], Any]) -> List[Any]:
+    """What the functions return; BundleError with the faults of all of them."""
+    found: List[Any] = []
+    faults: List[str] = []
+    for opening in openings:
+        try:
+            found.append(opening())
+        except BundleError as error:
+            faults.append(str(error))
+    if faults:
+        raise BundleError('\n'.join(faults))
+    return found
 
 
 def _images(root: Path) -> Data:

@@ -9,6 +9,7 @@ import os
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Union
+from uuid import uuid4
 
 import lightning
 import numpy as np
@@ -61,12 +62,23 @@ class EpochEnd(Checkpoint):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """ConfigurationError where processes begin at different places, as where each has its own output folder."""
+        if trainer.world_size == 1:
+            return
         places: List[Any] = [None] * trainer.world_size
-        if trainer.world_size > 1:
-            torch.distributed.all_gather_object(places, (self.checkpoint.parent.name, trainer.current_epoch))
+        mark = [f'.of-process-0-{uuid4().hex}']
+        torch.distributed.broadcast_object_list(mark)
+        folder = self.checkpoint.parent
+        if trainer.global_rank == 0:
+            (folder / mark[0]).touch()
+        torch.distributed.barrier()
+        here = (folder.name, trainer.current_epoch, (folder / mark[0]).exists())
+        torch.distributed.all_gather_object(places, here)
+        if trainer.global_rank == 0:
+            (folder / mark[0]).unlink()
         if len(set(places)) > 1:
             raise ConfigurationError(
-                f'the processes begin at {places} (stage, epochs done); the output folder must be one that all share'
+                f'the processes begin at {places} (stage, epochs done, whether a file of the first is seen); the '
+                'output folder must be one that all share'
             )
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -104,6 +116,6 @@ def check_weights(module: TrainingModule) -> None:
     tensors = [t.detach() for t in module.network.state_dict().values() if t.is_floating_point()]
     if not torch.stack([t.float().square().sum() for t in tensors]).sum().isfinite():
         raise NonFiniteLoss(
-            f'the weights left the numbers in epoch {module.current_epoch + 1}, learning rate {module.lr:.2e}; the '
-            f'checkpoint of the epoch before is kept: lower {module.key("lr")}, then --resume'
+            f'the weights became NaN or infinite in epoch {module.current_epoch + 1}, learning rate {module.lr:.2e}; '
+            f'the checkpoint of the epoch before is kept: lower {module.key("lr")}, then --resume'
         )

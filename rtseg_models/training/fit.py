@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import logging
 import os
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Iterator, NamedTuple, Optional, Sequence, Union
 
 import lightning
 import numpy as np
@@ -29,11 +31,11 @@ from .losses import class_weights
 from .memory import Budget
 from .module import SegmentationModule, TrainingModule
 from .origin import Origin, Parent, begun
-from .plan import check_beginning, check_plan, check_same_run, log_plan
+from .plan import check_beginning, check_run, check_same_data, log_plan, recorded_beginning
 from .pretraining import ClassificationModule, learns_images
 from .provenance import facts
 from .recipe import Recipe
-from .report import recorded_origin, recorded_stages, write_configuration
+from .report import write_configuration
 from .termination import EndsAfterEpoch
 
 PRECISIONS = {'fp32': '32-true', 'bf16': 'bf16-mixed', 'fp16': '16-mixed'}
@@ -78,83 +80,62 @@ def train(
     they share.
     """
     log = log if world()['rank'] == 0 else _silent
-    stages, handovers, begin = _stages(recipe, images is not None, pretrained, start_from)
-    _check_folder(recipe, out, resume)
-    check_plan(stages, handovers)
+    stages, handovers, begin = check_run(recipe, out, images is not None, pretrained, start_from, resume)
 
     def learnt_by(stage: Recipe) -> Data:
         return images if images is not None and learns_images(stage) else data
 
     for name, stage in stages:
         if (out / name / 'last.pt').exists():
-            check_same_run(stage, out / name / 'last.pt', learnt_by(stage).train)
-    begins_with = _begins_with(out, (out / stages[0][0] / 'last.pt').exists(), begin)
+            check_same_data(out / name / 'last.pt', learnt_by(stage).train)
+    begins_with = recorded_beginning(out, (out / stages[0][0] / 'last.pt').exists(), begin)
     if begin is not None and not (out / stages[0][0] / 'last.pt').exists():
         check_beginning(stages[0][1], learnt_by(stages[0][1]).train.class_set, begin)
-    if world()['rank'] == 0:
-        write_configuration(recipe, data.train.class_set, data.counts, len(data.train), begins_with, out)
-    log_plan(recipe, training_device(), log)
-    sources: Optional[Sources] = None
-    for (name, stage), handover in zip(stages, handovers):
-        if name:
-            log(f'stage {name}')
-        checkpoint = out / name / 'last.pt'
-        if not checkpoint.exists() or read_checkpoint(checkpoint)['epoch'] < stage.epochs:
-            if sources is None or sources.data is not learnt_by(stage):
-                sources = Sources.of(learnt_by(stage), any(s.validate_every for _, s in stages))
-            first = None if checkpoint.exists() else begin  # a checkpoint holds the weights and their lineage
-            _train_stage(name, stage, sources, checkpoint, first, log, callbacks)
-        begin = Origin(checkpoint, handover)
+    with _alone_in(out):
+        if world()['rank'] == 0:
+            write_configuration(recipe, data.train.class_set, data.counts, len(data.train), begins_with, out)
+        log_plan(recipe, training_device(), log)
+        sources: Optional[Sources] = None
+        for (name, stage), handover in zip(stages, handovers):
+            if name:
+                log(f'stage {name}')
+            checkpoint = out / name / 'last.pt'
+            if not checkpoint.exists() or read_checkpoint(checkpoint)['epoch'] < stage.epochs:
+                if sources is None or sources.data is not learnt_by(stage):
+                    sources = None
+                    _free_memory()
+                    sources = Sources.of(learnt_by(stage), any(s.validate_every for _, s in stages))
+                first = None if checkpoint.exists() else begin  # a checkpoint holds the weights and their lineage
+                _train_stage(name, stage, sources, checkpoint, first, log, callbacks)
+            begin = Origin(checkpoint, handover)
     return out / 'last.pt'
 
 
-def _check_folder(recipe: Recipe, out: Path, resume: bool) -> None:
-    """UsageError where the folder holds checkpoints that this run was not asked to go on from.
-
-    ConfigurationError where they are another run's.
-    """
-    own = ['', *(stage.name for stage in recipe.before)]
-    there = [name for name in dict.fromkeys([*own, *recorded_stages(out)]) if (out / name / 'last.pt').exists()]
-    if there and not resume:
-        raise UsageError(f'{out / there[0] / "last.pt"} exists already; resume the run or choose another folder')
-    foreign = [name for name in there if name not in own]
-    if foreign:
-        raise ConfigurationError(f'{out} holds the stages {", ".join(foreign)} of another run')
-
-
-def _stages(
-    recipe: Recipe, images: bool, pretrained: Optional[Path], start_from: Optional[Path]
-) -> Tuple[List[Tuple[str, Recipe]], List[str], Optional[Origin]]:
-    """The stages to be trained, what each hands over, and what the first begins with."""
-    stages, handovers = recipe.stages(), [*(stage.handover for stage in recipe.before), '']
-    begin = Origin(start_from, 'weights') if start_from else None
-    if learns_images(stages[0][1]):
-        if pretrained is not None and start_from is not None:
-            raise ConfigurationError(f'{pretrained} and {start_from} cannot both be what the run begins with')
-        if pretrained is not None:
-            return stages[1:], handovers[1:], Origin(pretrained, 'pretrained')
-        if not images:
-            raise ConfigurationError(f'{recipe.name} begins with a pre-training and was given no images for it')
-    return stages, handovers, begin
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Keep others from training in a folder; UsageError where they do. The first of several processes does so."""
+    if world()['rank'] != 0:
+        yield
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(f'{out}: another run is training there; wait for it or choose another folder') from None
+    except OSError:  # as on a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(folder)
 
 
-def _begins_with(out: Path, begun: bool, begin: Optional[Origin]) -> Optional[str]:
-    """What the run's first weights are, for its configuration; ConfigurationError where it began with others."""
-    told, given = recorded_origin(out), str(begin.path) if begin else None
-    if not begun:
-        if told and not given:
-            raise ConfigurationError(
-                f'{out} began with the weights of {told} and has finished no epoch: name them with --start-from'
-            )
-        return given
-    if given and (not told or Path(given).resolve() != Path(told).resolve()):
-        pretrained = begin is not None and begin.handover == 'pretrained'  # which such a recipe has to be given
-        way = f'with --pretrained {told}' if told and pretrained else 'without naming weights'
-        raise ConfigurationError(
-            f'{out} has not begun with the weights of {given}, but with {told or "none"}: resume it {way}, or choose '
-            'another folder'
-        )
-    return told
+def _free_memory() -> None:
+    """Give back what an earlier stage held: its trainer is part of a cycle, and PyTorch keeps a GPU's memory."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _silent(line: str) -> None:

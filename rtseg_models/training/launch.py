@@ -8,12 +8,19 @@ import os
 from typing import Dict
 
 import torch
+import torch.distributed as dist
 
 
 def world() -> Dict[str, int]:
     """Process number and counts as torchrun sets them: rank, local_rank, size, local_size."""
     names = {'rank': 'RANK', 'local_rank': 'LOCAL_RANK', 'size': 'WORLD_SIZE', 'local_size': 'LOCAL_WORLD_SIZE'}
     return {k: int(os.environ.get(v, '1' if 'size' in k else '0')) for k, v in names.items()}
+
+
+def leave_the_others() -> None:
+    """Leave the group of processes, all of them at once: those with nothing left to do end without waiting."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def training_device() -> torch.device:

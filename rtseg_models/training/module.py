@@ -97,7 +97,8 @@ class TrainingModule(lightning.LightningModule):
 
     def on_fit_start(self) -> None:
         self.layout = memory_layout(self.network, self.device)
-        self.network.to(memory_format=self.layout)  # type: ignore[call-overload]
+        for network in (self.network, self.average):  # alike, for PyTorch to average them in few launches
+            network.to(memory_format=self.layout)  # type: ignore[call-overload]
         pairs = list(zip(self.average.state_dict().values(), self.network.state_dict().values()))
         self.averaged = [p for p in pairs if p[0].is_floating_point()]
         self.counters = [p for p in pairs if not p[0].is_floating_point()]

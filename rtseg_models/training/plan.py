@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Callable, Sequence, Set, Tuple
+from typing import Callable, List, Optional, Sequence, Set, Tuple
 
 import torch
 
@@ -19,8 +19,75 @@ from .batches import check_spread
 from .checkpoint import read_checkpoint
 from .launch import training_device, world
 from .origin import Origin, Parent, begun, inherit
+from .pretraining import learns_images
 from .provenance import hardware
 from .recipe import Recipe
+from .report import recorded_origin, recorded_stages
+
+
+def check_run(
+    recipe: Recipe, out: Path, images: bool, pretrained: Optional[Path], start_from: Optional[Path], resume: bool
+) -> Tuple[List[Tuple[str, Recipe]], List[str], Optional[Origin]]:
+    """The stages to be trained, what each hands over, and what the first begins with; looks at no data.
+
+    ConfigurationError or UsageError where that is not to be done, here, or in the folder ``out``.
+    """
+    stages, handovers, begin = _stages(recipe, images, pretrained, start_from)
+    _check_folder(recipe, out, resume)
+    check_plan(stages, handovers)
+    for name, stage in stages:
+        if (out / name / 'last.pt').exists():
+            check_same_settings(stage, out / name / 'last.pt')
+    return stages, handovers, begin
+
+
+def _stages(
+    recipe: Recipe, images: bool, pretrained: Optional[Path], start_from: Optional[Path]
+) -> Tuple[List[Tuple[str, Recipe]], List[str], Optional[Origin]]:
+    """The stages to be trained, what each hands over, and what the first begins with."""
+    stages, handovers = recipe.stages(), [*(stage.handover for stage in recipe.before), '']
+    begin = Origin(start_from, 'weights') if start_from else None
+    if learns_images(stages[0][1]):
+        if pretrained is not None and start_from is not None:
+            raise ConfigurationError(f'{pretrained} and {start_from} cannot both be what the run begins with')
+        if pretrained is not None:
+            return stages[1:], handovers[1:], Origin(pretrained, 'pretrained')
+        if not images:
+            raise ConfigurationError(f'{recipe.name} begins with a pre-training and was given no images for it')
+    return stages, handovers, begin
+
+
+def _check_folder(recipe: Recipe, out: Path, resume: bool) -> None:
+    """UsageError where the folder holds checkpoints that this run was not asked to go on from.
+
+    ConfigurationError where they are another run's.
+    """
+    own = ['', *(stage.name for stage in recipe.before)]
+    there = [name for name in dict.fromkeys([*own, *recorded_stages(out)]) if (out / name / 'last.pt').exists()]
+    if there and not resume:
+        raise UsageError(f'{out / there[0] / "last.pt"} exists already; resume the run or choose another folder')
+    foreign = [name for name in there if name not in own]
+    if foreign:
+        raise ConfigurationError(f'{out} holds the stages {", ".join(foreign)} of another run')
+
+
+def recorded_beginning(out: Path, begun: bool, begin: Optional[Origin]) -> Optional[str]:
+    """What the run's first weights are, for its configuration; ConfigurationError where it began with others."""
+    told, given = recorded_origin(out), str(begin.path) if begin else None
+    if not begun:
+        if told and not given:
+            raise ConfigurationError(
+                f'{out} began with the weights of {told} and has finished no epoch: name them with --start-from'
+            )
+        return given
+    if given and (not told or Path(given).resolve() != Path(told).resolve()):
+        pretrained = begin is not None and begin.handover == 'pretrained'  # which such a recipe has to be given
+        way = f'with --pretrained {told}' if told and pretrained else 'without naming weights'
+        raise ConfigurationError(
+            f'{out} has not begun with the weights of {given}, but with {told or "none"}: resume it {way}, or choose '
+            'another folder'
+        )
+    return told
 
 
 def check_plan(stages: Sequence[Tuple[str, Recipe]], handovers: Sequence[str]) -> None:
@@ -103,14 +170,21 @@ def log_plan(recipe: Recipe, device: torch.device, log: Callable[[str], None]) -
     log(f'{recipe.name}: {recipe.network} on {hardware(recipe)}')
 
 
-def check_same_run(recipe: Recipe, checkpoint: Path, data: Dataset) -> None:
-    """ConfigurationError where a run would be resumed with other settings, classes or images than it began with."""
-    state = read_checkpoint(checkpoint)
-    began = json.loads(state['recipe'])
+def check_same_settings(recipe: Recipe, checkpoint: Path) -> None:
+    """ConfigurationError where a run would be resumed with other settings than it began with."""
+    began = json.loads(read_checkpoint(checkpoint)['recipe'])
     now = json.loads(json.dumps(asdict(recipe)))
     changed = [f'{k} was {began.get(k)!r}, is {now[k]!r}' for k in now if began.get(k) != now[k] and k not in RESUMABLE]
     if changed:
-        raise ConfigurationError(f'{checkpoint} belongs to other settings: {"; ".join(changed)}')
+        raise ConfigurationError(
+            f'{checkpoint} belongs to other settings: {"; ".join(changed)}. To train its weights on with these, begin '
+            f'a run in another folder with --start-from {checkpoint}'
+        )
+
+
+def check_same_data(checkpoint: Path, data: Dataset) -> None:
+    """ConfigurationError where a run would be resumed with other classes or images than it began with."""
+    state = read_checkpoint(checkpoint)
     learnt, classes, samples = state['class_set'], data.class_set, len(data)
     if (learnt.names, learnt.ignore_id) != (classes.names, classes.ignore_id):
         was, given = (f'{", ".join(c.names)} (ignored: {c.ignore_id})' for c in (learnt, classes))

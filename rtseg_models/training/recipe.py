@@ -142,6 +142,8 @@ def _parsed(setting: str, key: str, text: str, present: Any) -> Any:
         value = json.loads(text)
     except ValueError:
         value = text  # a word, which needs no quotes
+    if isinstance(present, str) and not isinstance(value, str):
+        value = text  # a word of digits
     if isinstance(present, float) and type(value) is int:
         value = float(value)
     if isinstance(present, tuple) and isinstance(value, list):

@@ -3,8 +3,7 @@
 """The recipes: one for each paper on Cityscapes, the same protocol on CamVid, a tuned one for CamVid and a short one.
 
 What a paper leaves open is marked here with "chosen". The epochs of the tuned recipes for CamVid are for a GPU and have
-not been run to their end; the short ones are for a CPU. Their crops are whole images or multiples of 32, which the
-networks' strides divide.
+not been run to their end; the short ones are for a CPU.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import cv2
 from ..datasets.sample import Sample
 from ..machine import CORES
 from ..street import Street
+from .launch import world
 
 FRAMES_PER_STREET = 5
 FIRST_SEED = 1_000_000  # beyond the seeds of demo, tests, golden samples and the synthetic dataset's splits
@@ -28,7 +29,7 @@ def rendered_samples(
         return samples
     jobs = [(FIRST_SEED + seed * 10_000 + i, height, width) for i in range(streets)]
     apart = multiprocessing.get_context('spawn')  # a fork would take over locks that PyTorch's threads hold
-    with ProcessPoolExecutor(CORES, apart) as pool:
+    with ProcessPoolExecutor(max(1, CORES // world()['local_size']), apart) as pool:
         for rendered in pool.map(_render, jobs):
             samples += rendered
             if progress is not None:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
@@ -14,7 +16,7 @@ from interruptions import SecondEpochFails
 from rendered import ONE, Renamed
 
 from rtseg_models.datasets.sample import Subset
-from rtseg_models.errors import ConfigurationError, NotFound, RtsegError
+from rtseg_models.errors import ConfigurationError, NotFound, RtsegError, UsageError
 from rtseg_models.labels import CAMVID
 from rtseg_models.training import fit
 from rtseg_models.training.checkpoint import read_checkpoint
@@ -30,9 +32,21 @@ def test_refuses_a_folder_in_use_and_other_settings(data: Data, tmp_path: Path) 
     with pytest.raises(RtsegError, match=r'last\.pt exists already; resume the run or choose another folder'):
         train(ONE, data, tmp_path)
     for other in (replace(ONE, batch=2, epochs=2), replace(ONE, batch=2)):
-        with pytest.raises(ConfigurationError, match='batch was 4, is 2'):
+        with pytest.raises(
+            ConfigurationError, match=r'batch was 4, is 2.*begin a run in another folder with --start-from'
+        ):
             train(other, data, tmp_path, resume=True)
     assert (tmp_path / 'last.pt').read_bytes() == before
+
+
+def test_two_runs_do_not_train_in_one_folder(data: Data, tmp_path: Path) -> None:
+    other = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    with pytest.raises(UsageError, match='another run is training there'):
+        train(ONE, data, tmp_path)
+    os.close(other)
+    assert not list(tmp_path.iterdir())
+    assert read_checkpoint(train(ONE, data, tmp_path))['epoch'] == 1
 
 
 def test_a_run_does_not_go_on_with_other_classes(data: Data, tmp_path: Path) -> None:

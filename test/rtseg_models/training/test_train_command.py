@@ -25,7 +25,7 @@ from rtseg_models.datasets import open_dataset
 from rtseg_models.datasets.sample import hold_out
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.backends import Options
-from rtseg_models.errors import BundleError, RtsegError
+from rtseg_models.errors import BundleError, ConfigurationError, RtsegError
 from rtseg_models.evaluation import evaluate
 from rtseg_models.labels import CAMVID, UNLABELLED
 from rtseg_models.training import fit
@@ -46,6 +46,21 @@ def test_the_command_lists_every_fault_and_writes_nothing(tmp_path: Path) -> Non
     assert isinstance(result.exception, BundleError)
     assert 'train_0.png: no label image' in message and 'truncated PNG' in message and 'no images in it' in message
     assert not (tmp_path / 'out').exists()
+
+
+def test_what_needs_no_image_is_refused_before_any_is_looked_at(tmp_path: Path) -> None:
+    arguments = ['fast_scnn-camvid-only', '--root', '/none', '--out', str(tmp_path / 'out'), '--set', 'accumulate=7']
+    result = CliRunner().invoke(command, arguments)
+    assert isinstance(result.exception, ConfigurationError) and 'cannot be spread' in str(result.exception)
+
+
+def test_faults_of_all_data_are_told_together() -> None:
+    def fails(text: str) -> Any:
+        raise BundleError(text)
+
+    with pytest.raises(BundleError, match=r'(?s)no image.*no label'):
+        train_module._checked(lambda: fails('no image'), lambda: 1, lambda: fails('no label'))
+    assert train_module._checked(lambda: 1, lambda: 2) == [1, 2]
 
 
 @pytest.mark.parametrize('beginning,part', [('train_1', 'held out'), ('train_[02]', 'learnt from')])
