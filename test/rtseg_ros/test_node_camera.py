@@ -18,6 +18,7 @@ from rtseg_models.engine import Segmentation
 from rtseg_models.engine.paint import blend
 from rtseg_ros.gate import FrameGate
 from rtseg_ros.image_codec import BadFrame
+from rtseg_ros.node import outputs as outputs_module
 from rtseg_ros.node import subscription as subscription_module
 from rtseg_ros.node.camera import Arrival, Camera, Session
 from rtseg_ros.node.outputs import Outputs
@@ -48,6 +49,13 @@ def test_the_overlay_follows_its_parameters():
     assert with_legend != published('overlay')[0]['overlay'].data
 
 
+def test_nothing_is_painted_for_the_mask(monkeypatch):
+    for painting in (Paints, outputs_module):
+        for name in {'overlay', 'colourise', 'encode_compressed'} & set(dir(painting)):
+            monkeypatch.setattr(painting, name, lambda *_, **__: pytest.fail('painted'))
+    assert set(published('mask')[0]) == {'mask'}
+
+
 def test_compressed_colours_are_those_of_the_classes_in_the_quality_asked_for():
     sent, labels, _, table = published('color_mask/compressed', jpeg_quality=100)
     found = cv2.imdecode(np.array(sent['color_mask/compressed'].data), cv2.IMREAD_COLOR)[:, :, ::-1]
@@ -67,11 +75,15 @@ def test_colours_come_in_every_encoding():
     assert tables['rgba8'][:, 3].tolist() == [255] * 255 + [0]  # unlabelled pixels are transparent
 
 
-def test_confidence_is_computed_for_a_subscriber_of_its_compressed_form_alone(monkeypatch):
-    camera = bare(Camera, outputs=SimpleNamespace(wanted=lambda: frozenset({'confidence/compressed'})))
+@pytest.mark.parametrize(
+    'topics, computed',
+    [({'confidence/compressed'}, True), ({'confidence', 'mask'}, True), ({'mask', 'overlay'}, False)],
+)
+def test_confidence_is_computed_for_its_subscribers_alone(monkeypatch, topics, computed):
+    camera = bare(Camera, outputs=SimpleNamespace(wanted=lambda: frozenset(topics)))
     monkeypatch.setattr(Camera, '_fresh', lambda *_: True)
     monkeypatch.setattr(Camera, '_rgb', lambda *_: None)
-    assert camera.decoded(Arrival(camera, None, 0.0, Session()), Settings()).confidence
+    assert camera.decoded(Arrival(camera, None, 0.0, Session()), Settings()).confidence is computed
 
 
 def test_the_limit_of_pixels_is_the_one_at_configure():

@@ -103,5 +103,15 @@ def test_a_network_that_fails_its_first_run_is_closed(error, monkeypatch):
     assert closed == [1, 1]
 
 
+def test_deterministic_means_one_thread_and_fp32(tmp_path):
+    def options(**changes):
+        settings = Settings(deterministic=True, cache_dir=str(tmp_path), **changes)
+        return _Opener(None, settings, quiet, quiet, lambda: False)._options()
+
+    assert (options().threads, options().precision) == (1, 'fp32')
+    assert options(precision='bf16').precision == 'bf16'
+    assert _Opener(None, Settings(cache_dir=''), quiet, quiet, lambda: False)._options().threads == 0
+
+
 def test_the_cache_belongs_to_its_owner_alone(tmp_path):
     assert cache_folder(str(tmp_path / 'cache'), quiet).stat().st_mode & 0o077 == 0

@@ -17,6 +17,7 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from rtseg_ros.node import points_output
+from rtseg_ros.node import transforms as transforms_module
 from rtseg_ros.node.camera import Session
 from rtseg_ros.node.points_output import MOST_DUE, LabelledFrame, PointsOutput
 from rtseg_ros.node.serving import Serving
@@ -53,9 +54,11 @@ def test_lidar_points_go_through_the_lens(monkeypatch):
     seen = []
     monkeypatch.setattr(points_output, 'points_from_message', lambda sweep: np.zeros(0))
     monkeypatch.setattr(points_output, 'cloud_from_lidar', lambda *arguments: seen.append(arguments))
-    info = CameraInfo(distortion_model='plumb_bob', k=CALIBRATION, d=[-0.3, 0.1, 0.0, 0.0, 0.0])
+    info = CameraInfo(distortion_model='plumb_bob', k=CALIBRATION, d=[-0.3, 0.1, 0.0, 0.0, 0.0], height=2, width=2)
+    info.p = [50.0, 0.0, 1.0, 0.0, 0.0, 50.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0]  # of the rectified image, which this is not
     cloud_of()._from_lidar(SimpleNamespace(header=None), frame_with(info))
     assert list(seen[0][5]) == [-0.3, 0.1, 0.0, 0.0, 0.0]
+    assert seen[0][4][0, 0] == 100
 
 
 def test_depth_is_spread_by_the_rectified_camera(monkeypatch):
@@ -143,13 +146,98 @@ def test_a_cloud_that_is_being_made_is_not_published_after_the_end(ending):
     assert sent == [2]
 
 
-def test_cameras_share_a_listener_of_transforms(monkeypatch):
-    made, gone = [], []
-    listener = SimpleNamespace(unregister=lambda: gone.append(1))
+def test_the_builders_thread_ends_with_its_output():
+    sent = []
+    cloud = builder_of(sent, lambda frame, sweep: (frame.header.stamp.sec, ''))
+    cloud._transforms, cloud._calibration, cloud.sources = None, None, []
+    cloud._publisher.get_subscription_count = lambda: 1
+    cloud._node = SimpleNamespace(destroy_publisher=lambda publisher: None)
+    frame_and_sweep(cloud, 0)
+    until(lambda: sent, 'a cloud')
+    assert cloud._builder.is_alive()
+    cloud.close()
+    cloud._builder.join(5)
+    assert not cloud._builder.is_alive()
+
+
+def test_large_frames_that_wait_are_left_out_by_their_bytes(monkeypatch):
+    cloud, sent, begun, go = slow_builder()
+    frame_and_sweep(cloud, 0)
+    assert begun.wait(10)
+    monkeypatch.setattr(points_output, 'MOST_DUE_BYTES', 20)  # a frame has 16
+    for second in (1, 2, 3):
+        frame_and_sweep(cloud, second)
+    go.set()
+    until(lambda: cloud.published == 2, 'clouds')
+    assert sent == [0, 3] and cloud.failed == 2
+
+
+def test_a_strange_error_in_making_a_cloud_is_reported_and_the_next_is_made(monkeypatch):
+    sent, reported = [], []
+    cloud = builder_of(sent, None)
+    del cloud._made
+    cloud._lidar = False
+    cloud._guard.report = lambda error, where: reported.append(str(error))
+
+    def points(sweep, frame):
+        if not frame.header.stamp.sec:
+            raise RuntimeError('a bug')
+        return np.zeros(1, np.dtype([(axis, np.float32) for axis in 'xyz']))
+
+    cloud._from_depth = points
+    frame_and_sweep(cloud, 0)
+    frame_and_sweep(cloud, 1)
+    until(lambda: sent, 'the second cloud')
+    assert reported == ['a bug'] and [cloud.header.stamp.sec for cloud in sent] == [1]
+    assert (cloud.published, cloud.failed) == (1, 1)
+
+
+@pytest.fixture
+def tf2(monkeypatch):
+    """What was done with a stand-in for tf2_ros."""
+    done = SimpleNamespace(made=[], gone=[], asked=[], cleared=[])
+
+    class Buffer:
+        def clear(self):
+            done.cleared.append(1)
+
+        def lookup_transform(self, target, source, time):
+            done.asked.append((target, source, time.nanoseconds))
+            still = SimpleNamespace(x=0.0, y=0.0, z=0.0, w=1.0)
+            return SimpleNamespace(transform=SimpleNamespace(translation=still, rotation=still))
+
     fake = ModuleType('tf2_ros')
-    fake.Buffer, fake.TransformException = SimpleNamespace, LookupError
-    fake.TransformListener = lambda buffer, node: made.append(node) or listener
+    fake.Buffer, fake.TransformException = Buffer, LookupError
+    listener = SimpleNamespace(unregister=lambda: done.gone.append(1))
+    fake.TransformListener = lambda buffer, node: done.made.append(node) or listener
     monkeypatch.setitem(sys.modules, 'tf2_ros', fake)
+    return done
+
+
+def test_a_sweep_is_where_the_lidar_was_at_its_stamp(tf2):
+    transforms = Transforms.of('node')
+    header = Header(frame_id='lidar', stamp=Time(sec=7, nanosec=5))
+    np.testing.assert_array_equal(transforms.matrix('camera', header), np.eye(4))
+    assert tf2.asked == [('camera', 'lidar', 7_000_000_005)]
+    transforms.close()
+
+
+def test_time_that_jumps_back_forgets_the_transforms_once_for_all_cameras(tf2, monkeypatch):
+    now_s = [100.0]
+    monkeypatch.setattr(transforms_module.time, 'monotonic', lambda: now_s[0])
+    clouds = [cloud_of(_pairing=Pairing(0)) for _ in range(2)]
+    for cloud in clouds:
+        cloud._transforms = Transforms.of('node')
+    for now_s[0] in (100.0, 106.0):
+        for cloud in clouds:
+            cloud.restart()
+    assert len(tf2.cleared) == 2
+    for cloud in clouds:
+        cloud._transforms.close()
+
+
+def test_cameras_share_a_listener_of_transforms(tf2):
+    made, gone = tf2.made, tf2.gone
     first, second = (Transforms.of('node') for _ in range(2))
     assert first is second and made == ['node']
     first.close()

@@ -53,7 +53,7 @@ def test_a_picture_that_the_network_cannot_take_costs_its_batch_nothing(error):
     assert (lost, masks, told) == (['bad'], ['front', 'rear'], [error])
 
 
-def round_of_20_ms(monkeypatch, masks, subscribed=True):
+def round_of_20_ms(monkeypatch, masks, subscribed=True, loading=False):
     """A ``Serving`` of three cameras after a round that published ``masks``, and the times that its ladder was told."""
     told = []
     serving = bare(
@@ -62,7 +62,7 @@ def round_of_20_ms(monkeypatch, masks, subscribed=True):
         cameras=[SimpleNamespace(input=SimpleNamespace(subscribed=subscribed))] * 3,
         rate=SimpleNamespace(add=lambda size, frame_ms: told.append(frame_ms)),
         _settings=Settings,
-        _loader=SimpleNamespace(busy=False),
+        _loader=SimpleNamespace(busy=loading),
         _last_round=(1.0, 1),
     )
     clock = iter([10.0, 10.02])
@@ -89,6 +89,10 @@ def test_a_rate_limit_counts_the_frames_of_a_round(monkeypatch, masks):
 def test_cameras_share_the_budget_of_a_target_rate(monkeypatch):
     _, told = round_of_20_ms(monkeypatch, masks=1)
     assert told == [pytest.approx(60.0)]
+
+
+def test_what_a_round_takes_beside_loading_counts_for_nothing(monkeypatch):
+    assert not round_of_20_ms(monkeypatch, masks=3, loading=True)[1]
 
 
 def test_a_frame_whose_camera_was_unsubscribed_meanwhile_counts_with_its_time(monkeypatch):
@@ -200,6 +204,27 @@ def test_a_network_that_cannot_be_closed_leaves_nothing_else_open():
     )
     serving.close()
     assert closed == ['left', 'right', 'legends'] and 'CUDA error' in warned[0]
+
+
+def test_a_second_reload_is_refused_while_the_first_loads():
+    """And does not wait: it is the executor's thread that asks."""
+    loader, go, begun = Loader(SimpleNamespace(error=quiet, info=quiet), lambda: False), threading.Event(), []
+
+    def slow(stopping):
+        begun.append(1)
+        assert go.wait(10)
+        raise RtsegError('it failed')
+
+    serving = SimpleNamespace(closed=False)
+    first = loader.replace(serving, slow)
+    with pytest.raises(RtsegError, match='another network is being loaded'):
+        loader.replace(serving, slow)
+    go.set()
+    with pytest.raises(RtsegError, match='it failed'):
+        first.result(10)
+    assert len(begun) == 1
+    with pytest.raises(RtsegError, match='it failed'):
+        loader.replace(serving, slow).result(10)
 
 
 def test_a_failed_reload_is_forgotten_once_a_network_is_configured():

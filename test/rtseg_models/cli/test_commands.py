@@ -18,14 +18,17 @@ import torch
 from click.testing import CliRunner
 
 from rtseg_models.bundle import Bundle, load_bundle
-from rtseg_models.cli import evaluate_command, export_command, verify_command
+from rtseg_models.cli import evaluate_command, export_command, recipes_command, verify_command
 from rtseg_models.cli.predict_command import video_frames
+from rtseg_models.datasets import open_dataset
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.paint import blend
 from rtseg_models.errors import BundleError, NotFound, Unavailable
+from rtseg_models.evaluation import evaluate
 from rtseg_models.export.figures import rewrite_card
 from rtseg_models.labels import CAMVID
 from rtseg_models.street import Street
+from rtseg_models.training.recipes import RECIPES
 
 
 def rtseg(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -113,6 +116,30 @@ def test_evaluate_equals_a_count_by_hand(camvid: Path, tiny_bundle: Bundle, tmp_
         total += int((label != 11).sum())
     assert figures['pixel_accuracy'] == pytest.approx(right / total, abs=1e-12)
     assert set(figures['iou']) == set(tiny_bundle.card.class_names)
+
+
+def test_evaluate_measures_what_it_is_asked_to(camvid: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / 'figures.json'
+    options = ['--size', '96x128', '--backend', 'torch', '--precision', 'fp32', '--device', 'cpu', '--json', str(path)]
+    arguments = ['--model', str(tiny_bundle.path), '--dataset', 'camvid', '--root', str(camvid), '--split', 'val']
+    done = CliRunner().invoke(evaluate_command.command, [*arguments, *options], catch_exceptions=False)
+    assert done.exit_code == 0
+    figures = json.loads(path.read_text())
+    assert (figures['input_size'], figures['backend'], figures['precision']) == ([96, 128], 'torch', 'fp32')
+    with Pipeline(tiny_bundle, backend='torch', input_size=(96, 128)) as pipeline:
+        measured = evaluate(pipeline, open_dataset('camvid', camvid, 'val')).confusion
+    assert (
+        figures['miou']
+        == measured.miou()
+        != evaluate(Pipeline(tiny_bundle), open_dataset('camvid', camvid, 'val')).confusion.miou()
+    )
+
+
+def test_recipes_are_listed_for_people_and_programs() -> None:
+    shown = CliRunner().invoke(recipes_command.command, [], catch_exceptions=False).output
+    told = json.loads(CliRunner().invoke(recipes_command.command, ['--json', '-'], catch_exceptions=False).output)
+    assert [recipe['name'] for recipe in told] == list(RECIPES)
+    assert all(name in shown for name in RECIPES)
 
 
 def test_evaluate_looks_at_all_models_before_it_measures_one(

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import colorsys
 from dataclasses import replace
-from typing import List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -115,6 +117,45 @@ def test_each_colour_change_changes_colours_only(change: str) -> None:
     assert torch.equal(labels, same)
     assert float((plain - changed).abs().mean()) > 0.2
     assert float(changed.min()) >= 0 and float(changed.max()) <= 255
+
+
+GREY = np.array([0.299, 0.587, 0.114])
+
+
+def turned(rgb: np.ndarray, by: float) -> np.ndarray:
+    pixels = [colorsys.rgb_to_hsv(*pixel) for pixel in rgb.reshape(-1, 3)]
+    turned = [colorsys.hsv_to_rgb((hue + by / (2 * np.pi)) % 1, *rest) for hue, *rest in pixels]
+    return np.array(turned).reshape(rgb.shape)
+
+
+@pytest.mark.parametrize(
+    'change, formula',
+    [
+        ({'brightness': 0.1}, lambda x: x + 0.1),
+        ({'contrast': 1.3}, lambda x: (x - (x @ GREY).mean()) * 1.3 + (x @ GREY).mean()),
+        ({'saturation': 0.6}, lambda x: 0.6 * x + 0.4 * (x @ GREY)[..., None]),
+        ({'hue': 0.5}, lambda x: turned(x, 0.5)),
+        ({'gamma': 1.4}, lambda x: x**1.4),
+        ({'cast': (0.9, 1.0, 1.1)}, lambda x: x * (0.9, 1.0, 1.1)),
+        ({'blur_sigma': 1.2}, lambda x: cv2.GaussianBlur(x, (7, 7), 1.2)),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else '',
+)
+def test_colours_change_by_their_formulas(change: Dict[str, Any], formula: Callable[[np.ndarray], np.ndarray]) -> None:
+    rgb = np.random.default_rng(0).uniform(0.2, 0.7, (64, 96, 3)).astype(np.float32)
+    source = torch.from_numpy(np.rint(rgb * 255).astype(np.uint8)).permute(2, 0, 1)
+    view = replace(draw_view((64, 96), PLAIN, np.random.default_rng(0)), **change)
+    changed = view_images([source], [view], PLAIN)[0].permute(1, 2, 0).numpy() / 255
+    expected = np.clip(formula(source.permute(1, 2, 0).numpy() / 255.0), 0, 1)
+    np.testing.assert_allclose(changed, expected, atol=2e-3)
+
+
+def test_noise_is_grey_and_as_strong_as_it_says() -> None:
+    source = torch.full((3, 64, 96), 128, dtype=torch.uint8)
+    view = replace(draw_view((64, 96), PLAIN, np.random.default_rng(0)), noise_sigma=0.05)
+    grain = view_images([source], [view], PLAIN)[0] / 255 - 128 / 255
+    assert torch.allclose(grain[0], grain[1], atol=1e-5) and torch.allclose(grain[0], grain[2], atol=1e-5)
+    assert 0.045 < float(grain.std()) < 0.055 and abs(float(grain.mean())) < 0.005
 
 
 def test_sources_of_several_sizes_keep_their_order() -> None:

@@ -126,7 +126,11 @@ def test_the_command_leaves_all_results(root: Path, tmp_path: Path) -> None:
     assert (out / 'curves.png').read_bytes().startswith(b'\x89PNG')
     rows = (out / 'classes.csv').read_text().splitlines()
     assert rows[0] == 'class,val,held_out_drive' and len(rows) == 13
+    table = {name: cells for name, *cells in (row.split(',') for row in rows[1:])}
     card = json.loads((out / 'bundle' / 'card.json').read_text())
+    for i, part in enumerate(('val', 'held_out_drive')):
+        for name, iou in card['origin']['iou'][part].items():
+            assert (float(table[name][i]) if table[name][i] else None) == iou, name
     pipeline = Pipeline(load_bundle(str(out / 'bundle')), options=Options(precision='fp32'))
     parts = {'val': open_dataset('camvid', root, 'val')}
     parts['held_out_drive'] = hold_out(open_dataset('camvid', root, 'train'), 'train_1')[1]

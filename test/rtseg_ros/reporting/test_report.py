@@ -132,8 +132,10 @@ class _Page(HTMLParser):
         self.open: list[str] = []
         self.loads: list[str] = []
         self.text: list[str] = []
+        self.titles: set[str] = set()
 
     def handle_starttag(self, tag, attrs):
+        self.titles |= {v for k, v in attrs if k == 'title' and v}
         self.loads += [v for k, v in attrs if k in ('src', 'href') and v]
         assert tag != 'script'
         if tag not in self.VOID:
@@ -170,6 +172,24 @@ def test_page_is_whole_and_loads_nothing(frames, with_truth, tiny_bundle, tmp_pa
     text = ' '.join(_parsed(summary, tmp_path).text)
     assert 'drive <1>' in text  # escaped in the source
     assert ('What is taken for what' in text) == (with_truth and frames > 0)
+
+
+def test_page_shows_the_figures_of_the_json(tiny_bundle, tmp_path):
+    truths = _masks(3, seed=1)
+    masks = [np.where(truth == 3, 5, np.where(truth % 2, truth, mask)) for truth, mask in zip(truths, _masks(3))]
+    summary = _summary(tiny_bundle, _records(tiny_bundle, masks, truths), wall_s=1.0)
+    facts, page = summary.to_json(), _parsed(summary, tmp_path)
+    text = [piece.strip() for piece in page.text if piece.strip()]
+    shown = text[text.index('of truth') + 1 :]
+    for name, iou in facts['iou'].items():
+        assert shown[shown.index(name) + 1] == f'{100 * iou:.1f} %', name
+    total = facts['stage_ms']['total']
+    tiles = text[text.index('Latency p50') :]
+    assert tiles[1] == f'{total["p50"]:.1f}' and f'p95 {total["p95"]:.1f} ms' in tiles[:5]
+    for i, (name, row) in enumerate(zip(facts['iou'], facts['confusion'])):
+        for j, (other, count) in enumerate(zip(facts['iou'], row)):
+            share = 100 * count / sum(row)
+            assert f'{name} taken for {other}: {share:.2f} % ({count:,} pixels)' in page.titles, (i, j)
 
 
 def test_page_of_a_truth_that_counts_nothing(tiny_bundle, tmp_path):
