@@ -189,6 +189,7 @@ class _Opener:
             precision='fp32' if settings.deterministic and settings.precision == 'auto' else settings.precision,
             threads=1 if settings.deterministic else 0,
             cache_dir=cache_folder(settings.cache_dir, self.warn),
+            deterministic=settings.deterministic,
         )
 
 

@@ -65,7 +65,7 @@ class Job:
 
     def open_pipeline(self) -> Pipeline:
         """The bundle on its backend, warmed up."""
-        options = Options(device=self.device, precision=self.precision, threads=self.threads)
+        options = Options(self.device, self.precision, self.threads, deterministic=True)
         bundle = load_bundle(self.model)
         pipeline = open_for_command(bundle, backend=self.backend, input_size=self.input_size, options=options)
         pipeline.warm_up(2)

@@ -30,7 +30,7 @@ from rtseg_models.engine.backends import onnxruntime_backend, tensorrt_backend
 workshop = Path(os.environ['WORKSHOP'])
 keep_the_lock = ctypes.PyDLL(None).usleep
 
-def open_session(graph, provider, settings, threads):
+def open_session(graph, provider, settings, asked):
     engine = Path(settings.get('trt_engine_cache_path', workshop)) / 'model.engine'
     if not engine.exists():
         with (workshop / 'builds').open('a') as log:
@@ -40,7 +40,7 @@ def open_session(graph, provider, settings, threads):
             raise RuntimeError('the parser knows no such layer')
         keep_the_lock(int(float(seconds) * 1e6))
         engine.write_bytes(b'engine')
-    return onnxruntime_backend.open_session(graph, 'CPUExecutionProvider', {}, threads)
+    return onnxruntime_backend.open_session(graph, 'CPUExecutionProvider', {}, asked)
 
 tensorrt_backend.open_session = open_session
 """

@@ -108,7 +108,7 @@ def test_deterministic_means_one_thread_and_fp32(tmp_path):
         settings = Settings(deterministic=True, cache_dir=str(tmp_path), **changes)
         return _Opener(None, settings, quiet, quiet, lambda: False)._options()
 
-    assert (options().threads, options().precision) == (1, 'fp32')
+    assert (options().threads, options().precision, options().deterministic) == (1, 'fp32', True)
     assert options(precision='bf16').precision == 'bf16'
     assert _Opener(None, Settings(cache_dir=''), quiet, quiet, lambda: False)._options().threads == 0
 

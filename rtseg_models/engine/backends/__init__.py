@@ -31,7 +31,8 @@ class Options:
 
     ``threads`` 0 leaves the number to the runtime. ``cache_dir`` None means no cache; with ``keep``, to open a backend
     is to build ahead of time, and NotKept is raised where the cache cannot keep the engine. The backend ``auto`` leaves
-    out those in ``without``.
+    out those in ``without``. ``deterministic`` keeps a GPU's runtime from choosing algorithms by timing them, so that
+    another run gives the same bytes; a TensorRT engine does once it is in the cache.
     """
 
     device: str = 'auto'
@@ -40,6 +41,7 @@ class Options:
     cache_dir: Optional[Path] = None
     keep: bool = False
     without: Tuple[str, ...] = ()
+    deterministic: bool = False
 
 
 class Backend(Protocol):

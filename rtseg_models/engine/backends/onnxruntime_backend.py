@@ -55,9 +55,11 @@ def create(bundle: Bundle, size: Size, options: Options) -> OnnxRuntimeBackend:
     precision = choose_precision(bundle.card, options.precision, ('fp32',), 'the onnxruntime backend')
     on_gpu = options.device.startswith('cuda')
     provider = 'CUDAExecutionProvider' if on_gpu else 'CPUExecutionProvider'
-    settings = {'device_id': device_index(options.device)} if on_gpu else {}
+    settings: Dict[str, Any] = {'device_id': device_index(options.device)} if on_gpu else {}
+    if on_gpu and options.deterministic:
+        settings['cudnn_conv_algo_search'] = 'DEFAULT'  # else it takes the fastest of those that it times
     with graph_file(bundle, size, options.cache_dir) as graph, explained(provider, graph):
-        session = open_session(graph, provider, settings, options.threads)
+        session = open_session(graph, provider, settings, options)
     backend = OnnxRuntimeBackend(session, 'onnxruntime', options.device if on_gpu else 'cpu', precision)
     if on_gpu:
         try_out(backend, size, provider)
@@ -77,7 +79,7 @@ def try_out(backend: OnnxRuntimeBackend, size: Size, provider: str) -> None:
         raise _unavailable(provider, error) from error
 
 
-def open_session(graph: Path, provider: str, settings: Dict[str, Any], threads: int) -> Any:
+def open_session(graph: Path, provider: str, settings: Dict[str, Any], asked: Options) -> Any:
     """A session whose first provider is ``provider``; Unavailable where onnxruntime lacks it or cannot start it.
 
     MemoryError where memory is short. Whatever else it raises: see ``explained``.
@@ -87,8 +89,10 @@ def open_session(graph: Path, provider: str, settings: Dict[str, Any], threads: 
         raise Unavailable(f'onnxruntime {version} has no {provider} (it has {", ".join(offered)}): {_hint(provider)}')
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    if threads:
-        options.intra_op_num_threads = threads
+    if asked.threads:
+        options.intra_op_num_threads = asked.threads
+    if asked.deterministic:
+        options.use_deterministic_compute = True
     if provider != 'CPUExecutionProvider':
         # TF32 would round convolutions to 10 bits behind fp32's name. TensorRT's provider has no option for it, CUDA's
         # only a recent one; NVIDIA's libraries read this when they start.

@@ -29,7 +29,7 @@ def create(bundle: Bundle, size: Size, options: Options) -> OnnxRuntimeBackend:
     with graph_file(bundle, size, options.cache_dir) as graph:
 
         def build(folder: Optional[Path]) -> Any:
-            return open_session(graph, PROVIDER, provider_settings(precision, options.device, folder), options.threads)
+            return open_session(graph, PROVIDER, provider_settings(precision, options.device, folder), options)
 
         with explained(PROVIDER, graph):
             session = build_cached(options.cache_dir, _key(bundle, size, options), build, options.keep)

@@ -65,7 +65,7 @@ def _create_on_gpu(bundle: Bundle, size: Size, options: Options) -> CudaBackend:
     deployed = deployed_network(bundle)
     check_size(deployed, size)
     try:
-        backend = CudaBackend(deployed, size, options.device, precision)
+        backend = CudaBackend(deployed, size, options.device, precision, options.deterministic)
         backend.infer(np.zeros((1, *size, 3), np.uint8))
     except (RuntimeError, DeviceLost) as error:
         if isinstance(error, RuntimeError) and short_of_memory(error):

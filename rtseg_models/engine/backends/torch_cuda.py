@@ -31,14 +31,15 @@ class CudaBackend:
 
     name = 'torch'
 
-    def __init__(self, deployed: Deployed, size: Size, device: str, precision: str) -> None:
+    def __init__(self, deployed: Deployed, size: Size, device: str, precision: str, deterministic: bool) -> None:
         self.device = device
         self.precision = precision
         self.fallback = ''
         self.device_name = torch.cuda.get_device_name(device)
         # TF32 would round convolutions to 10 bits behind fp32's name.
         torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.benchmark = not deterministic
+        torch.backends.cudnn.deterministic = deterministic
         self._network: Optional[Lean] = Lean(deployed, _DTYPES[precision]).to(device)
         self._size = size
         self._stream = _new_stream(device)

@@ -174,7 +174,7 @@ def strange_gpu(monkeypatch):
             return self._providers
 
     class GpuBackend(CudaBackend):
-        def __init__(self, deployed, size, device, precision):
+        def __init__(self, deployed, size, device, precision, deterministic):
             self.device, self.device_name, self._captured, self._stream = device, 'a GPU', {}, None
 
         def _run(self, rgb):
@@ -198,6 +198,20 @@ def strange_gpu(monkeypatch):
     monkeypatch.setattr(backends, 'installed', lambda name: name in backends.MODULES)
     monkeypatch.setattr(backends, 'nvidia_gpu_present', lambda: True)
     return texts
+
+
+@pytest.mark.parametrize('deterministic', [False, True])
+def test_a_deterministic_run_times_no_algorithm(tiny_bundle, strange_gpu, monkeypatch, deterministic):
+    onnxruntime, asked = pytest.importorskip('onnxruntime'), []
+
+    def session(graph, options, providers, enable_fallback):
+        asked.append((options.use_deterministic_compute, providers[0][1].get('cudnn_conv_algo_search')))
+        raise RuntimeError(f'CUDA failure 209: {NO_KERNELS}')
+
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', session)
+    with pytest.raises(Unavailable):
+        open_backend(tiny_bundle, (64, 96), 'onnxruntime', Options(device='cuda', deterministic=deterministic))
+    assert asked == [(True, 'DEFAULT') if deterministic else (False, None)]
 
 
 @pytest.mark.parametrize('moment', ['start', 'run'])
