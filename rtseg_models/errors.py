@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The rtseg_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The errors that users meet, each with the exit code that the node ends with (sysexits.h numbering)."""
+"""The errors that users meet, each with the exit code of a process that it ends (sysexits.h numbering)."""
 
 from __future__ import annotations
 

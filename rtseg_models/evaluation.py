@@ -30,7 +30,7 @@ class Evaluation:
     stage_ms: Dict[str, List[float]] = field(default_factory=dict)
 
     def to_json(self) -> Dict[str, Any]:
-        """The fixed keys miou, iou, pixel_accuracy, frames, confusion; null where nothing was counted."""
+        """The keys of the command's JSON; null where nothing was counted."""
         return {
             'miou': _number(self.confusion.miou()),
             'iou': {n: _number(v) for n, v in zip(self.class_names, self.confusion.iou())},

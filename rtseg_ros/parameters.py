@@ -95,7 +95,7 @@ class Settings:
     )
     max_rate_hz: float = _dynamic(0.0, 'Most frames segmented per second, over all cameras; 0: no limit.', 0, 1000)
     max_image_age_s: float = _dynamic(0.5, 'Older frames are dropped, by the ROS clock; 0: off.', 0, 10)
-    max_future_s: float = _dynamic(0.1, 'Frames stamped further ahead are dropped; 0: off.', 0, 10)
+    max_future_s: float = _dynamic(0.1, 'Frames stamped further ahead of the ROS clock are dropped; 0: off.', 0, 10)
     max_image_pixels: int = _at_configure(33_177_600, 'Larger images are dropped (height x width).', 1, 1 << 30)
     lazy: bool = _dynamic(True, 'Leave the input unsubscribed while nobody wants an output.')
     overlay_alpha: float = _dynamic(0.5, 'Share of the class colour in the overlay.', 0, 1)

@@ -93,7 +93,7 @@ def hedge(rng: np.random.Generator, grain: Grain) -> Texture:
 
 
 def grass_tile(rng: np.random.Generator, grain: Grain) -> Texture:
-    """Sixteen metres of lawn and bare earth, seamless."""
+    """A tile of lawn and bare earth, seamless."""
     colour = np.array([98, 108, 62], np.float32) * rng.uniform(0.75, 1.1)
     shade = 1.0 + 0.12 * grain.smooth + 0.12 * grain.rough + 0.10 * grain.white
     return Texture(np.clip(colour * shade[..., None], 0, 255).astype(np.uint8))

@@ -71,9 +71,8 @@ class Recipe:
     epsilon: float = 1e-8  # Adam and RMSprop
     weight_decay: float = 4e-5
     decay_on: str = 'dense'  # dense: not on depthwise convolutions, norms and biases; all: on everything
-    schedule: str = (
-        'poly'  # poly: (1 - step / steps) ^ power; step: x factor each patience epochs; plateau: on stagnation
-    )
+    # poly: (1 - step / steps) ^ power; step: x factor each patience epochs; plateau: x factor on stagnation
+    schedule: str = 'poly'
     power: float = 0.9
     factor: float = 0.5
     patience: int = 50  # epochs

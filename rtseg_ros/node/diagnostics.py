@@ -122,7 +122,7 @@ def _silence(facts: NodeFacts, source: SuitedSubscription, remap: str, or_change
     elif not source.publishers():
         cause = f'nobody publishes there; {remap}'
     elif source.hears:
-        cause = 'its publisher is there and fell silent'
+        cause = 'its publisher is still there and has stopped sending'
         if source.kind is Image:  # as where a camera begins anew at a larger size
             cause += f', or its images have grown. {_why_lost(source)}'
     else:

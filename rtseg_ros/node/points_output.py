@@ -84,11 +84,13 @@ class PointsOutput:
             self._calibration.forget()
         if not wanted:
             self._forget()
-            self.failed_in_a_row = 0
+            with self._lock:
+                self.failed_in_a_row = 0
 
     def pause(self, paused: bool) -> None:
         """Publish nothing after this and keep nothing, or begin anew."""
-        self._paused = paused
+        with self._lock:
+            self._paused = paused
         self._forget()
 
     def restart(self) -> None:

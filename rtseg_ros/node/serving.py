@@ -136,7 +136,7 @@ class Serving:
         if self._worker.stop(PATIENCE_S, hurried):
             self._close(self.model)
         else:
-            self._node.get_logger().error('an inference does not end; its thread and memory are left behind')
+            self._node.get_logger().error('an inference has not ended in time; its thread and memory are left behind')
         for camera in self.cameras:
             camera.close()
         with self._announcing:

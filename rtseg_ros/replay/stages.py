@@ -44,7 +44,7 @@ class Frame:
 
 
 def output_topics(topics: Tuple[str, ...]) -> Dict[str, str]:
-    """Where each image topic's outputs go, named as the node does: ``/segmentation`` or ``/segmentation/<topic>``."""
+    """Where each image topic's outputs go: of one topic as the node's, of several below ``/segmentation/<topic>``."""
     if len(topics) == 1:
         return {topics[0]: '/segmentation'}
     return {t: '/segmentation/' + t.strip('/') for t in topics}

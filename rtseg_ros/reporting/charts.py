@@ -73,7 +73,7 @@ class Plot:
         """Draw a piece of SVG."""
         self._parts.append(part)
 
-    def axes(self, x_label: str, *, percent: bool = False, y_label: str = '') -> None:
+    def axes(self, x_label: str, *, percent: bool = False) -> None:
         """Draw grid lines with their values, and the name of the x axis."""
         for value in ticks(*self._y, 4):
             row = self.y(value)
@@ -88,8 +88,6 @@ class Plot:
         self.add(f'<line class="axis" x1="{self.left}" x2="{self.width - self.right}" y1="{base}" y2="{base}"/>')
         middle = (self.left + self.width - self.right) / 2
         self.add(f'<text x="{middle:.1f}" y="{self.height - 2}" text-anchor="middle">{escape(x_label)}</text>')
-        if y_label:
-            self.add(f'<text x="{self.left}" y="{self.top - 1}">{escape(y_label)}</text>')
 
     def line(self, xs: np.ndarray, ys: np.ndarray, colour: str) -> None:
         """Draw a line through the finite points; a single point becomes a dot, a gap stays a gap."""

@@ -56,7 +56,7 @@ def tiles(summary: RunSummary) -> str:
     row.append(tile('Frames', f'{count:,}', more=_plural(len(summary.topics()) or 1, 'topic')))
     if summary.fps is not None:
         share = summary.speed_share
-        more = f'{100 * share:.0f} % of the networks alone' if share else ''
+        more = f'{100 * share:.0f} % of the networks’ own rate' if share else ''
         row.append(tile('Throughput', f'{summary.fps:.1f}', 'fps', more))
     if stages:
         p50, p95 = np.percentile(stages['total'], (50, 95))

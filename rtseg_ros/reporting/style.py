@@ -61,7 +61,6 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .three { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(300px, 100%), 1fr)); gap: 18px; }
 svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { fill: var(--soft); font: 11.5px system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif; }
-svg .strong { fill: var(--ink); font-weight: 620; }
 svg .axis, svg .grid { stroke: var(--line); stroke-width: 1; }
 svg .axis { stroke: var(--faint); stroke-opacity: .6; }
 svg .line { fill: none; stroke-width: 1.7; stroke-linejoin: round; }
@@ -97,9 +96,6 @@ figure { margin: 0; }
 figure img { width: 100%; display: block; border-radius: 8px; border: 1px solid var(--line);
   background: var(--wash); }
 figcaption { color: var(--faint); font-size: 12px; margin-top: 3px; }
-.chips { display: flex; flex-wrap: wrap; gap: 8px; }
-.chip { background: var(--wash); border-radius: 999px; padding: 3px 12px; font-size: 13px; color: var(--soft); }
-.chip b { color: var(--ink); font-weight: 620; }
 .warn { border-left: 3px solid var(--bad); }
 .warn ul, .plain ul { margin: 6px 0 0; padding-left: 18px; font-size: 13.5px; color: var(--soft); }
 .better { color: var(--good); } .worse { color: var(--bad); }

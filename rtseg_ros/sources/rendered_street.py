@@ -26,7 +26,7 @@ from rtseg_models.machine import CORES
 from rtseg_models.street import Street
 
 DEFAULT_SEED = 9002
-"""A street that shows all eleven classes. Training draws its own streets from 100000 on."""
+"""A street that shows all eleven classes. Training draws its own from 1,000,000 on."""
 
 CACHE_BYTES = 2 << 30
 """Most that streets other than the one asked for may take in the cache."""

@@ -231,9 +231,9 @@ def test_an_idle_node_tells_no_latency_of_the_past():
 @pytest.mark.parametrize(
     ('kind', 'hears', 'told', 'untold'),
     [
-        (Image, True, 'fell silent, or its images have grown. Large images get lost', 'matched'),
+        (Image, True, 'has stopped sending, or its images have grown. Large images get lost', 'matched'),
         (Image, False, '1 publisher(s) matched but nothing arrives. Large images get lost', 'silent'),
-        (CompressedImage, True, 'fell silent', 'Large'),
+        (CompressedImage, True, 'has stopped sending', 'Large'),
     ],
 )
 def test_an_input_that_was_heard_once_is_judged_by_its_present_subscription(kind, hears, told, untold):

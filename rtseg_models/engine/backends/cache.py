@@ -127,7 +127,7 @@ def _open_folder(root: Path, key: str, lock: ExitStack) -> Optional[Path]:
                 raise
         folder.mkdir(mode=0o700, exist_ok=True)
         if not _private(folder):
-            _log.warning('engine cache %s belongs to or is open to others; running without cache', folder)
+            _log.warning('engine cache %s belongs to another user or is open to others; running without cache', folder)
             return None
         if not _sealed(folder):
             if any(folder.iterdir()):
