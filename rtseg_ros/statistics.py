@@ -157,3 +157,16 @@ class _Events:
     def count(self, began_s: float) -> int:
         """How often after ``began_s``."""
         return sum(time_s > began_s for time_s in self._times_s)
+
+
+def percentiles_text(figures_ms: Mapping[str, float]) -> str:
+    """Percentiles of a stage as diagnostics tell them."""
+    return ' '.join(f'{name} {figures_ms[name]:.1f}' for name in ('p50', 'p95', 'max'))
+
+
+def percentiles_from(text: str) -> Dict[str, float]:
+    """What ``percentiles_text`` was given, to a tenth of a millisecond; empty for any other text."""
+    words = text.split()
+    if words[::2] != ['p50', 'p95', 'max']:
+        return {}
+    return {name: float(number) for name, number in zip(words[::2], words[1::2])}

@@ -20,6 +20,7 @@ from ..bag import MaskBagWriter
 from ..replay.class_mapping import ClassMapping
 from ..report import PARTICIPANTS, Example, FrameMeter, FrameRecord, RunSummary, bundle_facts
 from ..reporting.measures import figures
+from ..statistics import percentiles_from
 from .picture import Screen
 from .recording import Passage, Recording
 from .video import VideoWriter
@@ -152,10 +153,9 @@ def node_stage_ms(recording: Recording) -> Dict[str, Dict[str, float]]:
     """Percentiles of the stages between waiting and sending, over the node's last 300 frames, from its diagnostics."""
     found = {}
     for key, value in _status(recording, 'processing').items():
-        words = value.split()
-        stage = key[: -len('_ms')]
-        if words[:1] == ['p50'] and stage not in ('wait', 'total', 'age'):  # measured frame by frame, to the recorder
-            found[stage] = {name: float(number) for name, number in zip(words[::2], words[1::2])}
+        stage, told = key[: -len('_ms')], percentiles_from(value)
+        if told and stage not in ('wait', 'total', 'age'):  # measured frame by frame, to the recorder
+            found[stage] = told
     return found
 
 

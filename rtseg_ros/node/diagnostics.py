@@ -15,6 +15,7 @@ from rtseg_models.engine.backends import MODULES, Backend
 from rtseg_models.machine import processor_name, resident_mb, temperature_c, versions
 
 from ..parameters import Settings
+from ..statistics import percentiles_text
 from ..transport import PROFILE, config_file, profile_variable
 from .camera import Camera
 from .model import Model
@@ -177,7 +178,7 @@ def processing_status(facts: NodeFacts, camera: Camera, prefix: str) -> Diagnost
         'unexpected_errors': facts.unexpected_errors,
     }
     for stage, figures in snapshot.latency_ms.items():
-        values[f'{stage}_ms'] = ' '.join(f'{name} {figures[name]:.1f}' for name in ('p50', 'p95', 'max'))
+        values[f'{stage}_ms'] = percentiles_text(figures)
     findings: List[Finding] = []
     if camera.input.subscribed and snapshot.consecutive_failures >= settings.max_consecutive_failures:
         findings.append((ERROR, f'{snapshot.consecutive_failures} frames failed in a row; see the log'))

@@ -7,7 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from rtseg_ros.statistics import DROP_REASONS, WINDOW_FRAMES, Statistics
+from rtseg_models.engine.timing import percentiles
+from rtseg_ros.statistics import DROP_REASONS, WINDOW_FRAMES, Statistics, percentiles_from, percentiles_text
 
 
 class Clock:
@@ -185,3 +186,8 @@ def test_faults_are_counted_by_reason_from_mask_to_mask():
     clock.now_s += 1
     assert (statistics.snapshot().faults, statistics.snapshot().faulty_s) == ({'decode': 1}, 1)
     assert statistics.snapshot().dropped['stale'] == 3
+
+
+def test_percentiles_are_read_as_they_are_told():
+    assert percentiles_from(percentiles_text(percentiles([1.0, 2.0, 30.0]))) == {'p50': 2.0, 'p95': 27.2, 'max': 30.0}
+    assert percentiles_from('openvino') == percentiles_from('') == percentiles_from('p50 1.0') == {}
