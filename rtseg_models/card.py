@@ -71,12 +71,15 @@ class Card:
 
     def to_json(self) -> str:
         """The text of ``card.json``."""
-        facts = asdict(self)
-        facts['classes'] = [
+        facts = {k: v for k, v in asdict(self).items() if k not in ('class_names', 'colours')}
+        return json.dumps({'schema': SCHEMA, **facts, 'classes': self.class_rows()}, indent=2) + '\n'
+
+    def class_rows(self) -> List[Dict[str, Any]]:
+        """Id, name and colour of each class, for JSON."""
+        return [
             {'id': i, 'name': name, 'colour': list(colour)}
-            for i, (name, colour) in enumerate(zip(facts.pop('class_names'), facts.pop('colours')))
+            for i, (name, colour) in enumerate(zip(self.class_names, self.colours))
         ]
-        return json.dumps({'schema': SCHEMA, **facts}, indent=2) + '\n'
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Card:

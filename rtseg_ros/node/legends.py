@@ -59,11 +59,12 @@ class Legends:
 def class_map(bundle: Bundle) -> str:
     """JSON of the classes, the network and this package's version."""
     card = bundle.card
-    rows = [
-        {'id': i, 'name': name, 'colour': list(colour)}
-        for i, (name, colour) in enumerate(zip(card.class_names, card.colours))
-    ]
-    facts = {'classes': rows, 'unlabelled': UNLABELLED, 'model': bundle.name, 'weights_sha256': card.weights_sha256}
+    facts = {
+        'classes': card.class_rows(),
+        'unlabelled': UNLABELLED,
+        'model': bundle.name,
+        'weights_sha256': card.weights_sha256,
+    }
     return json.dumps({**facts, 'version': __version__})
 
 

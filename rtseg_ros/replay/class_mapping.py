@@ -87,9 +87,9 @@ def _class_names(own: Sequence[str], ignore_id: int, classes: str) -> Tuple[Dict
         raise NotFound(f'{classes}: neither a class set ({", ".join(CLASS_SETS)}) nor a file')
     try:
         facts: Any = json.loads(path.read_text(encoding='utf-8'))
-        names = {int(row['id']): str(row['name']) for row in facts['classes']}
+        names = {int(row.get('id', place)): str(row['name']) for place, row in enumerate(facts['classes'])}
         ignored = [int(facts.get('ignore_id', UNLABELLED))]
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
         raise BundleError(
             f'{path}: expected JSON like {{"classes": [{{"id": 0, "name": "road"}}], "ignore_id": 255}}: {error!r}'
         ) from error

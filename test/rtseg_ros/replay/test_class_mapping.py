@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from rtseg_models.datasets.folder import read_class_file
 from rtseg_models.errors import BundleError, UsageError
 from rtseg_ros.replay.class_mapping import ClassMapping
 
@@ -49,3 +50,15 @@ def test_the_ignored_id_counts_for_none_though_it_has_a_name(tmp_path):
     assert mapping.evaluable == [False, True] and mapping.unmapped == []
     with pytest.raises(BundleError, match='not ignored'):
         ClassMapping(['road'], 255, class_file(tmp_path, ['road'], ignore_id=0))
+
+
+def test_a_folder_datasets_class_file_serves(tmp_path):
+    """Which has no ids: they are the places."""
+    file = tmp_path / 'classes.json'
+    file.write_text(
+        json.dumps({'classes': [{'name': name, 'colour': [1, 2, i]} for i, name in enumerate(TWINS[::-1])]})
+    )
+    classes = read_class_file(file)
+    mapping = ClassMapping(TWINS, 255, str(file))
+    labels = np.array([[0, 1, classes.ignore_id]], np.uint8)
+    assert mapping(labels, 'label').tolist() == [[TWINS.index(classes.names[0]), TWINS.index(classes.names[1]), 255]]
