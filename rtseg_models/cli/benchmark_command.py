@@ -12,8 +12,7 @@ import numpy as np
 
 from ..benchmark import plot, run_benchmark, table
 from ..card import Size
-from ..datasets.sample import read_rgb
-from ..errors import NotFound
+from ..datasets.sample import list_images, read_rgb
 from .model_options import BACKEND, DEVICE, PRECISION, SIZE
 from .output import json_option, plot_option, print_wide, progress, write_json
 
@@ -76,10 +75,5 @@ def command(
 
 
 def read_images(folder: Path) -> List[np.ndarray]:
-    """Every PNG and JPEG of a folder, by name, as rgb."""
-    if not folder.is_dir():
-        raise NotFound(f'{folder}: no such folder')
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in ('.png', '.jpg', '.jpeg'))
-    if not paths:
-        raise NotFound(f'{folder}: holds no png or jpg image')
-    return [read_rgb(path) for path in paths]
+    """Every image of a folder, by name, as rgb; NotFound where there is none."""
+    return [read_rgb(path) for path in list_images(folder)]

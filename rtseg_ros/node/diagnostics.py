@@ -11,7 +11,8 @@ from typing import Any, Dict, List, Optional, Tuple
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from rtseg_models.engine.backends import MODULES, Backend
+from rtseg_models.engine.backends import MODULES, Backend, device_index
+from rtseg_models.engine.backends.nvidia import gpu_health
 from rtseg_models.machine import processor_name, resident_mb, temperature_c, versions
 
 from ..parameters import Settings
@@ -258,6 +259,10 @@ def device_status(facts: NodeFacts) -> DiagnosticStatus:
         'temperature_c': '' if hottest_c is None else f'{hottest_c:.0f}',
         'fallback': fallback,
     }
+    if backend is not None and backend.device != 'cpu':
+        health = gpu_health(device_index(backend.device))
+        told = {'gpu_memory_mb': health.memory_mb, 'gpu_temperature_c': health.temperature_c}
+        values.update({name: f'{value:.0f}' for name, value in told.items() if value is not None})
     return _status(facts, 'device', [(WARN, f'fallback: {fallback}')] if fallback else [], values)
 
 

@@ -208,4 +208,4 @@ def test_the_command_writes_json_and_overwrites_nothing(result, tmp_path):
     empty = tmp_path / 'empty'
     empty.mkdir()
     none = CliRunner().invoke(command, ['--model', 'fast_scnn-camvid', '--images', str(empty)])
-    assert none.exit_code != 0 and 'holds no png or jpg' in str(none.exception)
+    assert none.exit_code != 0 and 'no images in it' in str(none.exception)

@@ -11,6 +11,8 @@ pytest.importorskip('rclpy')
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import CompressedImage, Image
 
+from rtseg_models.engine.backends.nvidia import GpuHealth
+from rtseg_ros.node import diagnostics
 from rtseg_ros.node.diagnostics import (
     OF_CAMERAS,
     OF_MODEL,
@@ -50,10 +52,13 @@ def test_an_inference_that_hangs_is_an_error_whether_or_not_latency_is_watched(l
         (SimpleNamespace(device='cuda:1', device_name='', fallback=''), 'cuda:1'),
     ],
 )
-def test_the_device_on_a_gpu_is_the_gpu(backend, name):
+def test_the_device_on_a_gpu_is_the_gpu(backend, name, monkeypatch):
+    monkeypatch.setattr(diagnostics, 'gpu_health', lambda index: GpuHealth(2048.4, None))
     model = SimpleNamespace(pipeline=SimpleNamespace(backend=backend))
     values = {entry.key: entry.value for entry in device_status(facts(model=model)).values}
     assert (values['actual'], values['name']) == (backend.device, name)
+    assert values.get('gpu_memory_mb') == (None if backend.device == 'cpu' else '2048')
+    assert 'gpu_temperature_c' not in values
 
 
 @pytest.mark.parametrize('subscribed', [True, False])
