@@ -18,8 +18,8 @@ from ..image_codec import BadFrame
 from ..reporting.charts import picture, rgb_hex
 from ..reporting.layout import percent, picture_row, section
 from .changes import RunTruth, rate, translation
-from .runs import Key, Run, paired_masks
-from .stages import decode
+from .runs import FrameKey, Run, paired_masks
+from .stages import decode, output_topics
 
 CHANGES = ((22, 163, 74), (220, 38, 38), (234, 179, 8), (192, 38, 211))
 """Colours of changed pixels in the order of ``WORTH``, the last for those without ground truth."""
@@ -27,9 +27,9 @@ CHANGES = ((22, 163, 74), (220, 38, 38), (234, 179, 8), (192, 38, 211))
 
 def changed_frames(a: Run, b: Run, facts: Dict[str, Any]) -> str:
     """The frames that changed most: image, both masks, and where they differ."""
-    keys_a = {(key[0], key[1], frame['index']): key for key, frame in a.frames.items()}
+    keys_a = {(key.bag, key.topic, frame['index']): key for key, frame in a.frames.items()}
     wanted = {keys_a[r['bag'], r['topic'], r['index']]: r for r in facts['most_changed'] if r['changed'] > 0}
-    shown: Dict[Key, str] = {}
+    shown: Dict[FrameKey, str] = {}
     with RunTruth(a) as truths:
         for key, mask_a, mask_b in paired_masks(a, b, set(wanted)):
             row = wanted[key]
@@ -40,7 +40,7 @@ def changed_frames(a: Run, b: Run, facts: Dict[str, Any]) -> str:
             if truth is not None and truth.shape != mask_a.shape:
                 truth = None
             shown[key] = picture_row(
-                f'{key[0]}, frame {row["index"]}', said, _pictures(a, b, key, mask_a, mask_b, truth)
+                f'{key.bag}, frame {row["index"]}', said, _pictures(a, b, key, mask_a, mask_b, truth)
             )
     body = ''.join(shown[key] for key in wanted if key in shown)
     if not body:
@@ -59,7 +59,7 @@ def changed_frames(a: Run, b: Run, facts: Dict[str, Any]) -> str:
 
 
 def _pictures(
-    a: Run, b: Run, key: Key, mask_a: np.ndarray, mask_b: np.ndarray, truth: Optional[np.ndarray]
+    a: Run, b: Run, key: FrameKey, mask_a: np.ndarray, mask_b: np.ndarray, truth: Optional[np.ndarray]
 ) -> List[Tuple[str, str]]:
     """Image, truth, both masks and the changes, each with its name."""
     tables = [_table(run) for run in (a, b)]
@@ -84,21 +84,15 @@ def _table(run: Run) -> np.ndarray:
     return table
 
 
-def _image(run: Run, key: Key, shape: Tuple[int, ...]) -> Optional[np.ndarray]:
+def _image(run: Run, key: FrameKey, shape: Tuple[int, ...]) -> Optional[np.ndarray]:
     """The frame's picture from the recording, None where that is no longer in its place."""
-    source = run.report['source']
-    path = Path(dict(zip(source['bags'], source['bag_paths'])).get(key[0], ''))
-    topics = source['topics']
-    topic = (
-        topics[0]
-        if len(topics) == 1
-        else next((t for t in topics if key[1] == f'/segmentation/{t.strip("/")}/mask'), '')
-    )
+    path, topics = Path(run.bag_paths.get(key.bag, '')), tuple(run.report['source']['topics'])
+    topic = next((t for t, root in output_topics(topics).items() if key.topic == f'{root}/mask'), '')
     if not path.exists() or not topic:
         return None
     with Bag(path) as bag:
         for record in bag.at(topic, run.frames[key]['record_time_ns']):
-            rgb = decode(record) if record.stamp_ns == key[2] else None
+            rgb = decode(record) if record.stamp_ns == key.stamp_ns else None
             if rgb is not None and not isinstance(rgb, BadFrame) and rgb.shape[:2] == shape:
                 return rgb
     return None

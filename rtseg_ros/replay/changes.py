@@ -14,7 +14,7 @@ from rtseg_models.errors import RtsegError
 from rtseg_models.labels import UNLABELLED
 
 from ..bag import ImageRecord
-from .runs import Key, Run, paired_masks
+from .runs import FrameKey, Run, paired_masks
 from .truth import NoTruth, Truth, TruthSpec
 
 MOST_CHANGED = 6
@@ -39,7 +39,7 @@ class RunTruth:
         self._open: Dict[str, Truth] = {}
         source = run.report['source']
         self._spec = source.get('ground_truth_spec')
-        self._bags = dict(zip(source['bags'], source['bag_paths']))
+        self._bags = run.bag_paths
 
     def __enter__(self) -> RunTruth:
         return self
@@ -48,20 +48,20 @@ class RunTruth:
         for truth in self._open.values():
             truth.close()
 
-    def find(self, key: Key) -> Optional[np.ndarray]:
+    def find(self, key: FrameKey) -> Optional[np.ndarray]:
         """The truth of a frame, None where it has none."""
         frame = self._run.frames[key]
         if self._spec is None or self.fault or 'confusion' not in frame:
             return None
         try:
-            if key[0] not in self._open:
+            if key.bag not in self._open:
                 ignore_id = self._run.report['bundle']['ignore_id']
-                opened = TruthSpec(**self._spec).open(Path(self._bags[key[0]]), self._run.names, ignore_id)
-                self._open[key[0]] = opened
+                opened = TruthSpec(**self._spec).open(Path(self._bags[key.bag]), self._run.names, ignore_id)
+                self._open[key.bag] = opened
             record = ImageRecord(
-                key[1], key[2], frame['frame_id'], frame['record_time_ns'], frame['index'], None, False
+                key.topic, key.stamp_ns, frame['frame_id'], frame['record_time_ns'], frame['index'], None, False
             )
-            return self._open[key[0]].find(record)
+            return self._open[key.bag].find(record)
         except NoTruth:
             return None
         except (RtsegError, KeyError) as error:
@@ -69,7 +69,7 @@ class RunTruth:
             return None
 
 
-def changes(a: Run, b: Run, common: List[Key]) -> Dict[str, Any]:
+def changes(a: Run, b: Run, common: List[FrameKey]) -> Dict[str, Any]:
     """What the runs label differently: per frame, by pair of classes and, as far as there is truth, by worth."""
     pairs = np.zeros((256, 256), np.int64)
     worth = np.zeros((256, len(WORTH)), np.int64)

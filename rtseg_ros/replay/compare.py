@@ -20,7 +20,7 @@ from rtseg_models.labels import UNLABELLED
 from ..report import write_facts
 from .changes import changes
 from .compare_page import comparison_page
-from .runs import ABOUT, Key, Run, load_run
+from .runs import ABOUT, FrameKey, Run, load_run
 
 RESAMPLES = 2000
 MOST_BLOCK = 20
@@ -58,7 +58,7 @@ def _about(run: Run) -> Dict[str, Any]:
     return {'folder': run.folder.name, 'label': run.label, **{k: run.report[k] for k in ABOUT}}
 
 
-def accuracy(a: Run, b: Run, common: List[Key]) -> Dict[str, Any]:
+def accuracy(a: Run, b: Run, common: List[FrameKey]) -> Dict[str, Any]:
     """MIoU, pixel accuracy and IoU per common class with differences and 95 % intervals; empty without truth."""
     keys = [k for k in common if 'confusion' in a.frames[k] and 'confusion' in b.frames[k]]
     if not keys:
@@ -99,7 +99,7 @@ def _pick(iou: np.ndarray, run: Run, names: List[str]) -> np.ndarray:
     return iou[:, [run.names.index(n) for n in names]]
 
 
-def _block_sums(run: Run, keys: List[Key], block: int) -> np.ndarray:
+def _block_sums(run: Run, keys: List[FrameKey], block: int) -> np.ndarray:
     """Confusion counts (blocks, C, C+1) of consecutive frames, the last column for unlabelled."""
     classes = len(run.names)
     sums = np.zeros((-(-len(keys) // block), classes, classes + 1), np.int64)

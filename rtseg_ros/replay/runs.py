@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -18,13 +18,18 @@ from ..bag import Bag, ImageRecord
 from ..image_codec import decode_image
 from .journal import MASKS
 
-Key = Tuple[str, str, int, int, int]
-"""What tells a frame in both runs, wherever they began: bag, topic, stamp and record time in nanoseconds, and which of
-the frames that have all of these in common.
-"""
-
 ABOUT = ('title', 'bundle', 'settings', 'fps', 'stage_ms', 'machine', 'flicker', 'dropped', 'mask_sha256')
 """What a comparison repeats of each run."""
+
+
+class FrameKey(NamedTuple):
+    """What tells a frame in both runs, wherever they began; ``place`` is among those that have all else in common."""
+
+    bag: str
+    topic: str
+    stamp_ns: int
+    record_time_ns: int
+    place: int
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,18 @@ class Run:
 
     folder: Path
     report: Dict[str, Any]
-    frames: Dict[Key, Dict[str, Any]]
+    frames: Dict[FrameKey, Dict[str, Any]]
 
     @property
     def names(self) -> List[str]:
         """Class names."""
         return [c['name'] for c in self.report['classes']]
+
+    @property
+    def bag_paths(self) -> Dict[str, str]:
+        """Where each recording was, by its name."""
+        source = self.report['source']
+        return dict(zip(source['bags'], source['bag_paths']))
 
     @property
     def label(self) -> str:
@@ -62,39 +73,38 @@ def load_run(folder: Path) -> Run:
     return run
 
 
-def _by_key(rows: Sequence[Dict[str, Any]]) -> Dict[Key, Dict[str, Any]]:
+def _by_key(rows: Sequence[Dict[str, Any]]) -> Dict[FrameKey, Dict[str, Any]]:
     """A report's frames that have masks."""
     seen: Counter[Tuple[str, str, int, int]] = Counter()
     frames = {}
     for row in rows:
         like = row['bag'], row['topic'], row['stamp_ns'], row['record_time_ns']
         if 'dropped' not in row:
-            key: Key = (*like, seen[like])
-            frames[key] = row
+            frames[FrameKey(*like, seen[like])] = row
         seen[like] += 1
     return frames
 
 
 def _needed(run: Run) -> List[Any]:
     """All that comparing reads of a report. A demo's, for one, tells of no bags."""
-    report, source = run.report, run.report['source']
+    report = run.report
     found = [report[key] for key in (*ABOUT, 'iou', 'faults')]
-    found += [run.label, report['bundle']['ignore_id'], dict(zip(source['bags'], source['bag_paths']))]
+    found += [run.label, report['bundle']['ignore_id'], run.bag_paths]
     return [*found, *((c['name'], c['colour']) for c in report['classes'])]
 
 
-def paired_masks(a: Run, b: Run, wanted: Set[Key]) -> Iterator[Tuple[Key, np.ndarray, np.ndarray]]:
+def paired_masks(a: Run, b: Run, wanted: Set[FrameKey]) -> Iterator[Tuple[FrameKey, np.ndarray, np.ndarray]]:
     """Masks (H,W) uint8 of both runs for the wanted frames that have them at one size, in order."""
     for bag, folder_a in _mask_folders(a).items():
         folder_b = _mask_folders(b).get(bag)
         if folder_b is None:
             continue
-        topics = sorted({key[1] for key in wanted if key[0] == bag})
+        topics = sorted({key.topic for key in wanted if key.bag == bag})
         if not topics:
             continue
         with Bag(folder_a) as masks_a, Bag(folder_b) as masks_b:
             keys_b = _with_keys(b, bag, masks_b.images(topics))
-            waiting: Dict[Key, np.ndarray] = {}
+            waiting: Dict[FrameKey, np.ndarray] = {}
             for key, mask_a in _with_keys(a, bag, masks_a.images(topics)):
                 if key not in wanted:
                     continue
@@ -118,15 +128,15 @@ def _mask_folders(run: Run) -> Dict[str, Path]:
     return {name: path for name, path in places.items() if path.is_dir()}
 
 
-def _with_keys(run: Run, bag: str, records: Iterator[ImageRecord]) -> Iterator[Tuple[Key, np.ndarray]]:
+def _with_keys(run: Run, bag: str, records: Iterator[ImageRecord]) -> Iterator[Tuple[FrameKey, np.ndarray]]:
     """Masks with the key of their frame: the n-th mask of a topic and stamp is the n-th such frame not dropped.
 
     Not the n-th of the topic: a reader sorts each file by record time, which goes back where a clock was set.
     """
-    keys: Dict[Tuple[str, int], List[Key]] = {}
+    keys: Dict[Tuple[str, int], List[FrameKey]] = {}
     for key in reversed(list(run.frames)):
-        if key[0] == bag:
-            keys.setdefault((key[1], key[2]), []).append(key)
+        if key.bag == bag:
+            keys.setdefault((key.topic, key.stamp_ns), []).append(key)
     for record in records:
         left = keys.get((record.topic, record.stamp_ns))
         if not left:

@@ -118,7 +118,7 @@ def changing(probe):
     return make
 
 
-@pytest.mark.parametrize('seconds', [15, pytest.param(600, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
+@pytest.mark.parametrize('seconds', [8, pytest.param(600, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
 def test_a_long_run_leaves_nothing_behind(node, probe, seconds):
     """At 30 Hz. The short form sees threads and files only; the long one memory too: below 2 % from minute 2 on."""
     player = Player(probe, changing(probe), 30)
