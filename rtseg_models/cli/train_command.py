@@ -23,7 +23,7 @@ from ..labels import CAMVID
 from ..networks import CLASSIFIERS, NETWORKS
 from ..training.checkpoint import read_checkpoint
 from ..training.fit import Data, train
-from ..training.launch import leave_the_others, world
+from ..training.launch import others_waiting, world
 from ..training.plan import check_networks, check_run
 from ..training.pretraining import learns_images
 from ..training.recipe import Recipe, with_settings
@@ -108,9 +108,9 @@ def command(
         resume=resume,
         log=lambda line: console.print(line, soft_wrap=True),
     )
-    leave_the_others()
-    if first:
-        _write_results(chosen, checkpoint, measured, out)
+    with others_waiting(out):
+        if first:
+            _write_results(chosen, checkpoint, measured, out)
 
 
 def _checked(*openings: Callable[[], Any]) -> List[Any]:

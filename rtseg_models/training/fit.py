@@ -120,12 +120,12 @@ def _alone_in(out: Path) -> Iterator[None]:
     out.mkdir(parents=True, exist_ok=True)
     folder = os.open(out, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UsageError(f'{out}: another run is training there; wait for it or choose another folder') from None
-    except OSError:  # as on a file system without locks
-        pass
-    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f'{out}: another run is training there; wait for it or choose another folder') from None
+        except OSError:  # as on a file system without locks
+            pass
         yield
     finally:
         os.close(folder)

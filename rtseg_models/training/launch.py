@@ -5,7 +5,11 @@
 from __future__ import annotations
 
 import os
-from typing import Dict
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Dict, Iterator
+from uuid import uuid4
 
 import torch
 import torch.distributed as dist
@@ -17,10 +21,31 @@ def world() -> Dict[str, int]:
     return {k: int(os.environ.get(v, '1' if 'size' in k else '0')) for k, v in names.items()}
 
 
-def leave_the_others() -> None:
-    """Leave the group of processes, all of them at once: those with nothing left to do end without waiting."""
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
+@contextmanager
+def others_waiting(folder: Path) -> Iterator[None]:
+    """Leave the group of processes; those but the first wait behind the block for the first to leave it.
+
+    Without that, torchrun gives up five minutes after a process of another machine has ended. ``folder`` is theirs all.
+    """
+    if world()['size'] == 1:
+        yield
+        return
+    if not dist.is_initialized():  # there was nothing left to train
+        dist.init_process_group('gloo')
+    first, name = dist.get_rank() == 0, [f'.at-work-{uuid4().hex}']
+    dist.broadcast_object_list(name)
+    mark = folder / name[0]
+    if first:
+        mark.touch()
+    dist.barrier()
+    dist.destroy_process_group()
+    try:
+        yield
+    finally:
+        if first:
+            mark.unlink()
+    while not first and mark.exists():
+        time.sleep(0.5)
 
 
 def training_device() -> torch.device:

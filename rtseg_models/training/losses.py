@@ -95,7 +95,8 @@ def over_labels(logits: Tensor, crop: Size, size: Size) -> Tensor:
     strides = [2 ** max(0, math.ceil(math.log2(side / count))) for side, count in zip(crop, cells)]
     if all(side % stride == 0 for side, stride in zip(crop, strides)):
         return resize(logits, size)
-    factors = [stride * out / side for stride, side, out in zip(strides, crop, size)]
+    over = 1 + 1e-9  # what comes out is rounded down
+    factors = [stride * out / side * over for stride, side, out in zip(strides, crop, size)]
     wide = F.interpolate(logits, scale_factor=factors, mode='bilinear', align_corners=False)
     return wide[..., : size[0], : size[1]]
 

@@ -176,10 +176,10 @@ def check_same_settings(recipe: Recipe, checkpoint: Path) -> None:
     now = json.loads(json.dumps(asdict(recipe)))
     changed = [f'{k} was {began.get(k)!r}, is {now[k]!r}' for k in now if began.get(k) != now[k] and k not in RESUMABLE]
     if changed:
-        raise ConfigurationError(
-            f'{checkpoint} belongs to other settings: {"; ".join(changed)}. To train its weights on with these, begin '
-            f'a run in another folder with --start-from {checkpoint}'
-        )
+        said = f'{checkpoint} belongs to other settings: {"; ".join(changed)}'
+        if began['network'] == recipe.network and not learns_images(recipe):
+            said += f'. To go on with these, begin a run in another folder, with --start-from {checkpoint}'
+        raise ConfigurationError(said)
 
 
 def check_same_data(checkpoint: Path, data: Dataset) -> None:

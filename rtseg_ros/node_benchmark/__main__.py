@@ -29,7 +29,7 @@ from rtseg_models.cli.output import json_option, write_json
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.backends import Options
 from rtseg_models.engine.timing import percentiles
-from rtseg_models.errors import RtsegError
+from rtseg_models.errors import RtsegError, UsageError
 from rtseg_models.machine import CORES, peak_resident_mb, processor_name
 from rtseg_models.street import Street
 
@@ -184,4 +184,5 @@ if __name__ == '__main__':
         main()
     except (RtsegError, OSError) as error:
         click.echo(f'node_benchmark: {error}', err=True)
-        sys.exit(getattr(error, 'exit_code', RtsegError.exit_code))
+        usage = isinstance(error, UsageError)
+        sys.exit(click.UsageError.exit_code if usage else getattr(error, 'exit_code', RtsegError.exit_code))

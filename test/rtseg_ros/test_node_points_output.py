@@ -187,7 +187,7 @@ def test_a_strange_error_in_making_a_cloud_is_reported_and_the_next_is_made(monk
     cloud._from_depth = points
     frame_and_sweep(cloud, 0)
     frame_and_sweep(cloud, 1)
-    until(lambda: sent, 'the second cloud')
+    until(lambda: cloud.published, 'the second cloud')
     assert reported == ['a bug'] and [cloud.header.stamp.sec for cloud in sent] == [1]
     assert (cloud.published, cloud.failed) == (1, 1)
 

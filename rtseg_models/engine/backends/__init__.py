@@ -123,7 +123,7 @@ def open_backend(bundle: Bundle, size: Size, name: str, options: Options) -> Bac
     """The named backend on the device that ``options`` names.
 
     ``auto`` measures nothing: with an NVIDIA GPU (and a device other than ``cpu``) the first that runs on it of
-    TensorRT, ONNX Runtime, PyTorch; else on the CPU the first installed of OpenVINO, ONNX Runtime, PyTorch. Device
+    TensorRT, ONNX Runtime, PyTorch; else on the CPU the first that runs of OpenVINO, ONNX Runtime, PyTorch. Device
     ``auto`` goes to the CPU where no runtime can use the GPU that is there, and says why in ``fallback``; device
     ``cuda`` never does. Unavailable names what is missing; ConfigurationError a size without a graph.
     """

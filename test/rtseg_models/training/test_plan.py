@@ -33,7 +33,7 @@ def test_refuses_a_folder_in_use_and_other_settings(data: Data, tmp_path: Path) 
         train(ONE, data, tmp_path)
     for other in (replace(ONE, batch=2, epochs=2), replace(ONE, batch=2)):
         with pytest.raises(
-            ConfigurationError, match=r'batch was 4, is 2.*begin a run in another folder with --start-from'
+            ConfigurationError, match=r'batch was 4, is 2.*begin a run in another folder, with --start-from'
         ):
             train(other, data, tmp_path, resume=True)
     assert (tmp_path / 'last.pt').read_bytes() == before

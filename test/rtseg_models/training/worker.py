@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from rendered import PLAIN, TINY
 
 from rtseg_models.datasets import open_checked
 from rtseg_models.training.fit import Data, train
-from rtseg_models.training.launch import world
+from rtseg_models.training.launch import others_waiting, world
 
 
 class KeepGradients(lightning.Callback):
@@ -65,6 +66,11 @@ def main() -> None:
     if what == 'gradients':
         recipe = replace(PLAIN, epochs=1, batch=8, accumulate=int(sys.argv[4]))
         train(recipe, data, out / 'run', callbacks=[KeepGradients(out / 'gradients.pt')])
+        with others_waiting(out):
+            if world()['rank'] == 0:
+                time.sleep(1)
+                (out / 'measured').touch()
+        assert (out / 'measured').exists()
     elif what == 'signalled':
         try:
             train(replace(TINY, epochs=3), data, out, log=say, callbacks=[SignalsOne(int(sys.argv[4]))])
@@ -73,7 +79,7 @@ def main() -> None:
             raise
     else:
         if what == 'apart':
-            out /= f'rank{world()["rank"]}'
+            out = out / f'rank{world()["rank"]}' / 'run'  # alike, but for the disk
         train(replace(TINY, epochs=int(sys.argv[4])), data, out, resume=True, log=say)
 
 
