@@ -266,7 +266,10 @@ def test_verify_runs_what_the_node_runs_too(tiny_bundle: Bundle, monkeypatch: py
                 raise MemoryError('no room')
             return 0.995 if self.backend.precision == 'bf16' else 1.0
 
-        def close(self) -> None:
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: object) -> None:
             pass
 
     monkeypatch.setattr(verify_command, 'installed', lambda name: name != 'tensorrt')
