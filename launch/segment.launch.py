@@ -70,7 +70,7 @@ def generate_launch_description() -> LaunchDescription:
             argument('rviz_config', 'Configuration of rviz2.', default=str(CONFIG / 'segment.rviz')),
             argument('bag', 'Bag to play with its clock.'),
             argument('bag_rate', 'Speed of the bag, as a factor.', default='1.0'),
-            argument('cameras', 'Camera names, separated by commas; empty: a single camera. Topics here go by it.'),
+            argument('cameras', 'Camera names, separated by commas; empty: a single camera. Here, not in params_file.'),
             argument('cloud', 'Source of the labelled cloud.', choices=[NOT_GIVEN, 'off', 'depth', 'lidar']),
             argument('depth', 'Depth image topic, camera_info beside it; with cameras, its name below each camera.'),
             argument('points', 'Lidar topic; with cameras, its name below each camera.'),
