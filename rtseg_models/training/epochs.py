@@ -9,7 +9,6 @@ import os
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Union
-from uuid import uuid4
 
 import lightning
 import numpy as np
@@ -19,6 +18,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from ..errors import ConfigurationError, RtsegError
 from .batches import Frames
+from .launch import mark_of_the_first
 from .module import NonFiniteLoss, TrainingModule
 
 
@@ -65,16 +65,12 @@ class EpochEnd(Checkpoint):
         if trainer.world_size == 1:
             return
         places: List[Any] = [None] * trainer.world_size
-        mark = [f'.of-process-0-{uuid4().hex}']
-        torch.distributed.broadcast_object_list(mark)
         folder = self.checkpoint.parent
-        if trainer.global_rank == 0:
-            (folder / mark[0]).touch()
-        torch.distributed.barrier()
-        here = (folder.name, trainer.current_epoch, (folder / mark[0]).exists())
+        mark = mark_of_the_first(folder)
+        here = (folder.name, trainer.current_epoch, mark.exists())
         torch.distributed.all_gather_object(places, here)
         if trainer.global_rank == 0:
-            (folder / mark[0]).unlink()
+            mark.unlink()
         if len(set(places)) > 1:
             raise ConfigurationError(
                 f'the processes begin at {places} (stage, epochs done, whether a file of the first is seen); the '

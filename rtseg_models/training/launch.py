@@ -21,6 +21,20 @@ def world() -> Dict[str, int]:
     return {k: int(os.environ.get(v, '1' if 'size' in k else '0')) for k, v in names.items()}
 
 
+def mark_of_the_first(folder: Path) -> Path:
+    """A new file that the first process of the group makes in ``folder``, made when this returns in any of them.
+
+    The first removes it.
+    """
+    name = [f'.of-process-0-{uuid4().hex}']
+    dist.broadcast_object_list(name)
+    mark = folder / name[0]
+    if dist.get_rank() == 0:
+        mark.touch()
+    dist.barrier()
+    return mark
+
+
 @contextmanager
 def others_waiting(folder: Path) -> Iterator[None]:
     """Leave the group of processes; those but the first wait behind the block for the first to leave it.
@@ -32,12 +46,7 @@ def others_waiting(folder: Path) -> Iterator[None]:
         return
     if not dist.is_initialized():  # there was nothing left to train
         dist.init_process_group('gloo')
-    first, name = dist.get_rank() == 0, [f'.at-work-{uuid4().hex}']
-    dist.broadcast_object_list(name)
-    mark = folder / name[0]
-    if first:
-        mark.touch()
-    dist.barrier()
+    first, mark = dist.get_rank() == 0, mark_of_the_first(folder)
     dist.destroy_process_group()
     try:
         yield
