@@ -71,7 +71,7 @@ def main(arguments: Optional[List[str]] = None) -> Any:
         _fail(f'a package that this command needs cannot be loaded: {error}', Unavailable.exit_code)
     except (OSError, MemoryError) as error:
         _fail(str(error) or 'memory ran out', RtsegError.exit_code)
-    except Exception:
+    except Exception:  # a bug is told as ever, but no process may wait at its exit for those that wait for it
         if not _is_one_of_several():
             raise
         _fail(traceback.format_exc(), 1)
