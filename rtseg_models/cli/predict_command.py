@@ -13,6 +13,7 @@ import numpy as np
 
 from ..card import Size
 from ..datasets.sample import IMAGE_SUFFIXES, list_images, read_rgb
+from ..datasets.video import Video, unstated
 from ..engine.paint import blend
 from ..errors import BundleError, NotFound
 from ..files import refuse_existing
@@ -87,33 +88,23 @@ def readable(files: Dict[str, Path], faults: List[str]) -> Iterator[Tuple[str, n
 
 
 def frames(name: str, path: Path) -> Iterator[Tuple[str, np.ndarray]]:
-    """Name and rgb (H,W,3) of an image, or of each frame of a video; BundleError as of ``video_frames``."""
+    """Name and rgb (H,W,3) of an image, or of each frame of a video.
+
+    BundleError where it cannot be read, or is cut short, then after its last frame.
+    """
     if path.suffix.lower() in IMAGE_SUFFIXES:
         yield name, read_rgb(path)
         return
-    for index, rgb in enumerate(video_frames(path)):
-        yield f'{name}/{index:06d}', rgb
-
-
-def video_frames(path: Path) -> Iterator[np.ndarray]:
-    """The frames of a video as rgb (H,W,3); BundleError where it cannot be read, or is cut (after its last frame).
-
-    Containers state how many frames they hold, some of them one or two too many.
-    """
-    capture = cv2.VideoCapture(str(path))
-    stated, read = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0
     try:
-        ok, bgr = capture.read()
-        if not ok:
-            raise BundleError(f'{path}: not an image or video that can be decoded')
-        while ok:
-            read += 1
-            yield np.ascontiguousarray(bgr[:, :, ::-1])
-            ok, bgr = capture.read()
-        if read < stated - max(2, stated // 100):
-            raise BundleError(f'{path}: cut short or damaged: {read} of {stated} frames could be read')
-    finally:
-        capture.release()
+        video = Video(path)
+    except BundleError as error:
+        raise BundleError(f'{error}, nor an image') from error
+    read = 0
+    for read, rgb in enumerate(video, 1):
+        yield f'{name}/{read - 1:06d}', rgb
+    stated = video.count or 0
+    if not read or read < stated - unstated(stated):
+        raise BundleError(f'{path}: cut short or damaged: {read} of {stated} frames could be read')
 
 
 def _write(path: Path, image: np.ndarray) -> None:

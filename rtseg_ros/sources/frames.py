@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, List, Optional, Protocol, Sequence
 
-import cv2
 import numpy as np
 
 from rtseg_models.datasets.sample import IMAGE_SUFFIXES, list_images, read_label, read_rgb
+from rtseg_models.datasets.video import Video
 from rtseg_models.errors import BundleError, NotFound
 
 from ..bag import Bag, ImageRecord, storage_files
@@ -110,30 +110,17 @@ class VideoFile:
     compressed = False
 
     def __init__(self, path: Path, limit: int) -> None:
-        self._path, self._limit = path, limit
-        capture = self._open()
-        count, rate_hz = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
-        capture.release()
-        self.count: Optional[int] = min(int(count), limit) if count > 0 else None
-        self.rate_hz = rate_hz if 0 < rate_hz <= 240 else DEFAULT_RATE_HZ
+        try:
+            self._video = Video(path)
+        except BundleError as error:
+            raise BundleError(f'{error}, nor a bag or a folder of images') from error
+        self._limit = limit
+        self.count = None if self._video.count is None else min(self._video.count, limit)
+        self.rate_hz = self._video.rate_hz or DEFAULT_RATE_HZ
         self.notes: List[str] = []
 
     def __iter__(self) -> Iterator[SourceFrame]:
-        capture = self._open()
-        try:
-            for _ in range(self._limit):
-                read, bgr = capture.read()
-                if not read:
-                    return
-                yield SourceFrame(rgb=cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
-        finally:
-            capture.release()
-
-    def _open(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
-        if not capture.isOpened():
-            raise BundleError(f'{self._path}: not a video that OpenCV can read, nor a bag or a folder of images')
-        return capture
+        return (SourceFrame(rgb=rgb) for rgb in itertools.islice(self._video, self._limit))
 
 
 class BagImages:

@@ -19,7 +19,6 @@ from click.testing import CliRunner
 
 from rtseg_models.bundle import Bundle, load_bundle
 from rtseg_models.cli import evaluate_command, export_command, recipes_command, verify_command
-from rtseg_models.cli.predict_command import video_frames
 from rtseg_models.datasets import open_dataset
 from rtseg_models.engine import Pipeline
 from rtseg_models.engine.paint import blend
@@ -163,15 +162,6 @@ def test_evaluate_warns_of_what_the_weights_have_seen(camvid: Path, tiny_bundle:
         done = rtseg('evaluate', '--model', folder, '--dataset', 'camvid', '--root', camvid)
         assert done.returncode == 0, done.stderr
         assert ('was trained on the val split of camvid: this figure is too optimistic' in done.stderr) == warned
-
-
-def test_frames_of_a_video_are_red_green_blue(tmp_path: Path) -> None:
-    path = tmp_path / 'red.avi'
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (96, 64))
-    writer.write(np.full((64, 96, 3), (0, 0, 255), np.uint8))  # which takes blue first
-    writer.release()
-    red, green, blue = next(video_frames(path)).reshape(-1, 3).mean(axis=0)
-    assert red > 200 and max(green, blue) < 50
 
 
 def test_predict_tells_of_a_video_that_is_cut_short(tiny_bundle: Bundle, tmp_path: Path) -> None:
