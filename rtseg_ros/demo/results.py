@@ -19,6 +19,7 @@ from rtseg_models.machine import machine_facts
 from ..bag import MaskBagWriter
 from ..replay.class_mapping import ClassMapping
 from ..report import PARTICIPANTS, Example, FrameMeter, FrameRecord, RunSummary, bundle_facts
+from ..reporting.choice import Candidate, worth_showing
 from ..reporting.measures import figures
 from ..statistics import percentiles_from
 from .picture import Screen
@@ -26,8 +27,6 @@ from .recording import Passage, Recording
 from .video import VideoWriter
 
 MASK_TOPIC = '/segmentation/mask'
-SHOWN = 3
-"""How many of the worst and of the best frames the report shows."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def write_results(
                 video.write(screen.compose(rgb, labels, truth, _caption(bundle, record, index, len(served))))
             progress(index + 1)
     summary = _summary(recording, bundle, run, mapping, served, records)
-    summary.examples = [_example(recording, meter, record, summary) for record in _shown(summary)]
+    summary.examples = _examples(recording, meter, summary)
     return summary
 
 
@@ -190,18 +189,18 @@ def _caption(bundle: Bundle, record: FrameRecord, index: int, count: int) -> str
     return '   |   '.join([*parts, *filter(None, [_accuracy(record)])])
 
 
-def _shown(summary: RunSummary) -> List[FrameRecord]:
-    """The worst and the best frames by their own mean IoU; without truth some spread over the run."""
-    classes = len(summary.class_names)
-    scored = [r for r in summary.masks if r.confusion]
-    if scored:
-        scored.sort(key=lambda r: figures(r.matrix(classes), summary.evaluable)[0])
-        return [*scored[:SHOWN], *scored[max(SHOWN, len(scored) - SHOWN) :]]
-    places = np.unique(np.linspace(0, len(summary.masks) - 1, 2 * SHOWN).round().astype(int))
-    return [summary.masks[i] for i in places]
+def _examples(recording: Recording, meter: _Meter, summary: RunSummary) -> List[Example]:
+    """The frames to show."""
+    scores = [_miou(record, summary) if record.confusion else None for record in summary.masks]
+    candidates = [Candidate(MASK_TOPIC, record.index, score) for record, score in zip(summary.masks, scores)]
+    return [_example(recording, meter, why, summary.masks[i], summary) for why, i in worth_showing(candidates)]
 
 
-def _example(recording: Recording, meter: _Meter, record: FrameRecord, summary: RunSummary) -> Example:
+def _miou(record: FrameRecord, summary: RunSummary) -> float:
+    return figures(record.matrix(len(summary.class_names)), summary.evaluable)[0]
+
+
+def _example(recording: Recording, meter: _Meter, why: str, record: FrameRecord, summary: RunSummary) -> Example:
     labels = recording.get('mask', record.stamp_ns)
     assert labels is not None, 'records are of stored masks'
     rgb = recording.get('image', record.stamp_ns)
@@ -209,9 +208,8 @@ def _example(recording: Recording, meter: _Meter, record: FrameRecord, summary: 
     shown = np.zeros((*labels.shape, 3), np.uint8) if rgb is None else rgb
     detail = f'{record.size[0]}x{record.size[1]}'
     if record.confusion:
-        miou = figures(record.matrix(len(summary.class_names)), summary.evaluable)[0]
-        detail = f'mean IoU {100 * miou:.1f} %, {_accuracy(record)}'
-    return Example(f'frame {record.index}', detail, shown, labels, _fitted(truth, labels))
+        detail = f'mean IoU {100 * _miou(record, summary):.1f} %, {_accuracy(record)}'
+    return Example(f'{why}frame {record.index}', detail, shown, labels, _fitted(truth, labels))
 
 
 def _accuracy(record: FrameRecord) -> str:

@@ -19,16 +19,13 @@ from rtseg_models.machine import machine_facts
 from ..bag import Bag, ImageRecord
 from ..image_codec import BadFrame, decode_image
 from ..report import PARTICIPANTS, Example, RunSummary, bundle_facts
+from ..reporting.choice import Candidate, worth_showing
 from ..reporting.measures import FrameRecord, figures
 from .job import JobResult
 from .journal import MASKS
 from .stages import decode, output_topics
 from .truth import NoTruth
 
-WORST, BEST, SPREAD = 4, 2, 6
-"""How many of the worst and best frames a report shows, and how many where there is no truth."""
-
-_Frame = Tuple[JobResult, FrameRecord]
 _Choice = Tuple[str, FrameRecord]
 """Why a frame is shown, for its caption, and the frame."""
 
@@ -109,32 +106,15 @@ def _missing_truth(records: Sequence[FrameRecord]) -> Tuple[List[str], List[str]
 
 
 def choose(results: Sequence[JobResult], classes: int) -> List[Tuple[JobResult, List[_Choice]]]:
-    """The frames to show by job: the worst and best by their own mean IoU, or some spread over the run."""
+    """The frames to show by job, with what their captions say first."""
     frames = [(result, record) for result in results for record in result.records if not record.dropped]
-    scored = []
-    for result, record in frames:
-        if record.confusion:
-            scored.append((figures(record.matrix(classes), result.evaluable)[0], result, record))
-    if scored:
-        scored.sort(key=lambda row: (row[0], row[2].stamp_ns))
-        gap = len(frames) // 25
-        worst = _apart([row[1:] for row in scored], WORST, gap, [])
-        best = _apart([row[1:] for row in reversed(scored)], BEST, gap, worst)
-        picked = [('Worst: ', *frame) for frame in worst] + [('Best: ', *frame) for frame in best]
-    else:
-        places = np.linspace(0, len(frames) - 1, min(SPREAD, len(frames))).round().astype(int)
-        picked = [('', *frames[i]) for i in places.tolist()]
+    scores = [figures(r.matrix(classes), result.evaluable)[0] if r.confusion else None for result, r in frames]
+    candidates = [
+        Candidate((result.job.out, record.topic), record.index, score)
+        for (result, record), score in zip(frames, scores)
+    ]
+    picked = [(why, *frames[place]) for why, place in worth_showing(candidates)]
     return [(result, [(why, record) for why, owner, record in picked if owner is result]) for result in results]
-
-
-def _apart(ranked: Sequence[_Frame], count: int, gap: int, taken: Sequence[_Frame]) -> List[_Frame]:
-    """The first frames of a ranking, none twice and none within ``gap`` frames of another one of its stream."""
-    chosen: List[_Frame] = []
-    for result, record in ranked:
-        others = (other for owner, other in [*taken, *chosen] if owner is result and other.topic == record.topic)
-        if len(chosen) < count and all(abs(record.index - other.index) > gap for other in others):
-            chosen.append((result, record))
-    return chosen
 
 
 def read_examples(result: JobResult, chosen: Sequence[_Choice], bundle: Bundle) -> List[Example]:
