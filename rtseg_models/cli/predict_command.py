@@ -13,7 +13,7 @@ import numpy as np
 
 from ..card import Size
 from ..datasets.sample import IMAGE_SUFFIXES, list_images, read_rgb
-from ..datasets.video import Video, unstated
+from ..datasets.video import Video, silence_opencv, unstated
 from ..engine.paint import blend
 from ..errors import BundleError, NotFound
 from ..files import refuse_existing
@@ -44,6 +44,7 @@ def command(
     What cannot be read is named and left out; the exit status is 65 then.
     """
     refuse_existing(out)
+    silence_opencv()
     files = named_files(inputs)
     faults: List[str] = []
     count = 0

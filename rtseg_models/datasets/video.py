@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Iterator, Optional
 
@@ -49,6 +50,12 @@ class Video:
             if capture.isOpened():
                 return capture
         raise BundleError(f'{self._path}: not a video that OpenCV can read')
+
+
+def silence_opencv() -> None:
+    """Keep OpenCV and its FFmpeg from printing what our own errors say of a broken file."""
+    os.environ['OPENCV_FFMPEG_LOGLEVEL'] = '-8'  # read when the first video is opened
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def unstated(count: int) -> int:

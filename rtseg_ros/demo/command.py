@@ -8,7 +8,6 @@ It leaves ``overlay.mp4``, ``report.html``, ``report.json``, the bag ``masks`` a
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import signal
 import sys
@@ -17,13 +16,12 @@ from pathlib import Path
 from typing import Any, Dict, List, NoReturn, Optional
 
 import click
-import cv2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from rtseg_models.bundle import Bundle, load_bundle
-from rtseg_models.datasets.video import unstated
+from rtseg_models.datasets.video import silence_opencv, unstated
 from rtseg_models.errors import RtsegError
 
 from ..processes import Child, Children
@@ -59,9 +57,7 @@ def main(out: Path, **options: Any) -> None:
     """Segment a street through ROS 2 and leave a video, a report and a bag of masks in OUT."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
-    # What OpenCV and its FFmpeg would print about a broken file is said by our own errors.
-    os.environ['OPENCV_FFMPEG_LOGLEVEL'] = '-8'
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    silence_opencv()
     console = Console()
     try:
         check_output(out)

@@ -179,6 +179,15 @@ def test_predict_tells_of_a_video_that_is_cut_short(tiny_bundle: Bundle, tmp_pat
     assert len(list((tmp_path / 'cut' / 'labels' / 'drive').iterdir())) >= 10
 
 
+def test_predict_says_of_a_file_that_it_cannot_decode_one_sentence(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / 'drive.mp4'
+    path.write_bytes(b'no video')
+    done = rtseg('predict', path, '--model', tiny_bundle.path, '--out', tmp_path / 'out')
+    assert done.returncode == 65
+    assert done.stderr.strip() == f'rtseg: {path}: not a video that OpenCV can read, nor an image'
+    assert not (tmp_path / 'out').exists()
+
+
 def test_predict_labels_what_can_be_read_and_names_the_rest(camvid: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     folder = tmp_path / 'images'
     shutil.copytree(camvid / 'val', folder)
