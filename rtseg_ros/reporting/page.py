@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
@@ -242,22 +242,34 @@ def facts(summary: RunSummary) -> str:
     digests = {f'mask sha256 {topic}': value for topic, value in summary.mask_sha256().items()}
     source = {k: v for k, v in summary.source.items() if k not in ('ground_truth_spec', 'folders')}
     source.update({k: repr(v) for k, v in source.items() if isinstance(v, float)})  # a range, to the last digit
+    origin = dict(summary.bundle.get('origin', {}))
+    shown = {key: origin.pop(key) for key in ('protocol', 'limits') if key in origin}
     left = _table('Run', {**source, **summary.settings, **digests})
-    right = _table('Bundle', summary.bundle) + '<br>' + _table('Machine', summary.machine)
+    right = _table('Bundle', {**summary.bundle, 'origin': None, **shown}) + '<br>' + _table('Machine', summary.machine)
+    training = f'<details><summary>How the bundle was trained</summary>{_table("", origin)}</details>' if origin else ''
     return section(
         'Provenance',
         'Enough to run it again and get the same masks.',
-        f'<div class="two"><div>{left}</div><div>{right}</div></div>',
+        f'<div class="two"><div>{left}</div><div>{right}</div></div>{training}',
     )
 
 
 def _table(title: str, rows: Any) -> str:
     lines = ''.join(
-        f'<tr><td class="key">{escape(_words(str(k)))}</td><td>{_cell(v, "sha" in str(k))}</td></tr>'
-        for k, v in rows.items()
-        if v not in (None, '', [], {})
+        f'<tr><td class="key">{escape(_words(k))}</td><td>{_cell(v, _is_digest(k))}</td></tr>'
+        for k, v in _told(rows).items()
     )
-    return f'<h3>{escape(title)}</h3><table>{lines}</table>'
+    return f'{f"<h3>{escape(title)}</h3>" if title else ""}<table>{lines}</table>'
+
+
+def _told(rows: Any) -> Dict[str, Any]:
+    """The rows that say something."""
+    return {str(k): v for k, v in rows.items() if v not in (None, '', [], {})}
+
+
+def _is_digest(key: str) -> bool:
+    """Whether the value is hexadecimal digits, which only ``code`` breaks into lines."""
+    return 'sha256' in key or 'commit' in key
 
 
 def _words(key: str) -> str:
@@ -265,12 +277,13 @@ def _words(key: str) -> str:
     return ' '.join(part if '/' in part else part.replace('_', ' ') for part in key.split(' '))
 
 
-def _cell(value: Any, code: bool) -> str:
+def _cell(value: Any, code: bool, between: str = '<br>') -> str:
     if isinstance(value, dict):
-        return '<br>'.join(f'{escape(_words(str(k)))}: {_cell(v, False)}' for k, v in value.items())
+        inner = ((k, _cell(v, _is_digest(k), '; ')) for k, v in _told(value).items())
+        return ''.join(f'<div>{escape(_words(k))}: {cell}</div>' for k, cell in inner)
     if isinstance(value, (list, tuple)):
         if len(value) == 2 and all(isinstance(v, int) for v in value):
             return f'{value[0]}x{value[1]}'
-        return '<br>'.join(_cell(v, code) for v in value)
+        return between.join(_cell(v, code) for v in value)
     text = escape(number(value) if isinstance(value, float) else str(value))
     return f'<code>{text}</code>' if code else text

@@ -58,6 +58,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .bars .name { display: inline-flex; align-items: center; gap: 8px; }
 .bars .head { color: var(--faint); font-size: 12px; font-weight: 550; }
 .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)); gap: 26px; }
+.two > * { min-width: 0; }
 .three { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(300px, 100%), 1fr)); gap: 18px; }
 svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { fill: var(--soft); font: 11.5px system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif; }
@@ -71,6 +72,7 @@ th { text-align: left; color: var(--soft); font-weight: 560; font-size: 12.5px; 
 th, td { padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 tr:last-child td, tr:last-child th { border-bottom: 0; }
 td.number, th.number { text-align: right; }
+td div div { padding-left: 18px; }
 td.name { white-space: nowrap; }
 .chart { width: 44%; }
 .ends { display: flex; justify-content: space-between; padding: 0 3px; }
@@ -100,6 +102,8 @@ figcaption { color: var(--faint); font-size: 12px; margin-top: 3px; }
 .warn ul, .plain ul { margin: 6px 0 0; padding-left: 18px; font-size: 13.5px; color: var(--soft); }
 .better { color: var(--good); } .worse { color: var(--bad); }
 .verdict { font-size: 17px; line-height: 1.5; margin: 0; }
+details { border-top: 1px solid var(--line); margin-top: 18px; padding-top: 14px; font-size: 13.5px; }
+summary { cursor: pointer; font-weight: 620; }
 footer { color: var(--faint); font-size: 12.5px; margin-top: 22px; }
 @media (max-width: 640px) { main { padding: 22px 14px; } section { padding: 16px; } }
 @media print { body { background: #fff; } section, .tile { break-inside: avoid; } }

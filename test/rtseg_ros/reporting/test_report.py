@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -10,7 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from rtseg_models.bundle import Bundle
+from rtseg_models.bundle import Bundle, load_bundle
 from rtseg_models.metrics import ConfusionMatrix
 from rtseg_ros.report import Example, FrameMeter, FrameRecord, RunSummary, bundle_facts, write_html, write_json
 from rtseg_ros.reporting.charts import binned, histogram, ticks
@@ -190,6 +191,19 @@ def test_page_shows_the_figures_of_the_json(tiny_bundle, tmp_path):
         for j, (other, count) in enumerate(zip(facts['iou'], row)):
             share = 100 * count / sum(row)
             assert f'{name} taken for {other}: {share:.2f} % ({count:,} pixels)' in page.titles, (i, j)
+
+
+def test_provenance_tells_the_protocol_at_once_and_folds_the_training(tmp_path):
+    bundle = load_bundle('dabnet-camvid')
+    _parsed(_summary(bundle, _records(bundle, _masks(1))), tmp_path)
+    page = (tmp_path / 'report.html').read_text()
+    shown, _, folded = page[page.index('Provenance') :].partition('<details>')
+    origin = bundle.card.origin
+    assert html.escape(origin['protocol']) in shown and all(html.escape(limit) in shown for limit in origin['limits'])
+    assert 'class weight c' in folded and 'class weight c' not in shown
+    assert 'hold out: <' not in folded  # settings without a value say nothing
+    for digits in (origin['git_commit'], origin['figures']['val']['weights_sha256'], bundle.card.weights_sha256):
+        assert page.count(digits) == page.count(f'<code>{digits}</code>') > 0  # else they would widen the table
 
 
 def test_page_of_a_truth_that_counts_nothing(tiny_bundle, tmp_path):
