@@ -13,7 +13,7 @@ import numpy as np
 
 from ..card import Size
 from ..datasets.sample import IMAGE_SUFFIXES, list_images, read_rgb
-from ..datasets.video import Video, silence_opencv, unstated
+from ..datasets.video import Video, may_lack, silence_opencv
 from ..engine.paint import blend
 from ..errors import BundleError, NotFound
 from ..files import refuse_existing
@@ -104,7 +104,7 @@ def frames(name: str, path: Path) -> Iterator[Tuple[str, np.ndarray]]:
     for read, rgb in enumerate(video, 1):
         yield f'{name}/{read - 1:06d}', rgb
     stated = video.count or 0
-    if not read or read < stated - unstated(stated):
+    if not read or read < stated - may_lack(stated):
         raise BundleError(f'{path}: cut short or damaged: {read} of {stated} frames could be read')
 
 

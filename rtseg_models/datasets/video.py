@@ -55,9 +55,11 @@ class Video:
 def silence_opencv() -> None:
     """Keep OpenCV and its FFmpeg from printing what our own errors say of a broken file."""
     os.environ['OPENCV_FFMPEG_LOGLEVEL'] = '-8'  # read when the first video is opened
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    log = getattr(getattr(cv2, 'utils', None), 'logging', None)  # which not every release has
+    if log is not None:
+        log.setLogLevel(log.LOG_LEVEL_SILENT)
 
 
-def unstated(count: int) -> int:
+def may_lack(count: int) -> int:
     """How many frames a whole video may lack of the ``count`` that it states; some containers state too many."""
     return max(2, count // 100)

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from rtseg_models.bundle import Bundle, load_bundle
-from rtseg_models.datasets.video import silence_opencv, unstated
+from rtseg_models.datasets.video import may_lack, silence_opencv
 from rtseg_models.errors import RtsegError
 
 from ..processes import Child, Children
@@ -194,7 +194,7 @@ def _played(camera: Child, folder: Path, progress: Any) -> Any:
 def missing(source: str, pictures: Source, played: int) -> List[str]:
     """What to say of a source of more frames than came, told apart by their stamps; one in a hundred may be lost."""
     stated = pictures.count
-    if stated is None or played >= stated - (unstated(stated) if pictures.kind == 'video' else stated // 100):
+    if stated is None or played >= stated - (may_lack(stated) if pictures.kind == 'video' else stated // 100):
         return []
     return [f'{source}: {played} of {stated} frames came through; is it cut short, or are stamps repeated?']
 

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from rtseg_models.datasets.video import Video, unstated
+from rtseg_models.datasets.video import Video, may_lack, silence_opencv
 from rtseg_models.errors import BundleError
 
 
@@ -48,6 +49,13 @@ def test_a_text_is_no_video(tmp_path: Path) -> None:
         Video(tmp_path / 'notes.mp4')
 
 
+def test_an_opencv_without_a_log_level_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('OPENCV_FFMPEG_LOGLEVEL', '16')
+    monkeypatch.delattr(cv2.utils, 'logging')
+    silence_opencv()
+    assert os.environ['OPENCV_FFMPEG_LOGLEVEL'] == '-8'
+
+
 @pytest.mark.parametrize(('count', 'expected'), [(3, 2), (299, 2), (300, 3), (5000, 50)])
 def test_a_whole_video_may_lack_two_frames_or_one_in_a_hundred(count: int, expected: int) -> None:
-    assert unstated(count) == expected
+    assert may_lack(count) == expected
