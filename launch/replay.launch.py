@@ -31,11 +31,12 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument('bag', description='Bag to play with its clock.'),
             DeclareLaunchArgument('bag_rate', default_value='1.0', description='Speed of the bag, as a factor.'),
             DeclareLaunchArgument('delay', default_value='5.0', description='Seconds for the node to load.'),
+            DeclareLaunchArgument('use_sim_time', default_value='true', description="Follow the bag's clock."),
             DeclareLaunchArgument('record', default_value='', description='Folder for a bag of the masks.'),
             SetLaunchConfiguration('played', LaunchConfiguration('bag')),  # since the include's arguments stay set
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(SEGMENT)),
-                launch_arguments={'use_sim_time': 'true', 'bag': ''}.items(),
+                launch_arguments={'bag': ''}.items(),
             ),
             # Last: segment.launch.py declares what is read here, and refuses what it cannot do before anything starts.
             OpaqueFunction(function=record),

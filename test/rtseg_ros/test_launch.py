@@ -244,7 +244,7 @@ def test_nothing_starts_where_rviz_is_asked_for_and_missing(monkeypatch):
     ('name', 'passed', 'own'),
     [
         ('multi_camera', {}, {'cameras': 'left,right', 'image': 'image_raw'}),
-        ('replay', {'use_sim_time': 'true', 'bag': ''}, {'bag_rate': '1.0', 'delay': '5.0', 'record': ''}),
+        ('replay', {'bag': ''}, {'bag_rate': '1.0', 'delay': '5.0', 'record': '', 'use_sim_time': 'true'}),
     ],
 )
 def test_the_other_launch_files_include_segment_and_pass_on_what_it_knows(name, passed, own):
