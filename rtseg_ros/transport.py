@@ -64,7 +64,7 @@ def make_room_for_images(environment: MutableMapping[str, str]) -> str:
         return (
             f'transport: Fast DDS defaults, since {SHARED_MEMORY} has {free >> 20} MiB free of the '
             f'{ROOM_NEEDED >> 20} that {path.name} needs; start a container with --ipc=host or --shm-size=512m, '
-            'or large images will be lost'
+            'or run "fastdds shm clean" where killed processes left theirs behind; else large images will be lost'
         )
     environment[profile_variable(environment)] = str(path)
     return f'transport: Fast DDS with {path}'
