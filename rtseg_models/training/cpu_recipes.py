@@ -16,6 +16,7 @@ SMALL = {'crop': (192, 256), 'scale': (0.55, 1.5), 'batch': 8}
 WIDE = {'crop': (320, 512), 'scale': (0.65, 1.6), 'batch': 8}
 QUARTER, HALF = (180, 240), (240, 320)  # FarSee-Net's whole images, against labels of 360x480
 ADAM = {**WIDE, 'optimiser': 'adam', 'lr': 1e-3, 'warmup_steps': 50}
+STREETS = {'street_frames': 600, 'street_share': 0.25}
 NO_STREETS = {'street_frames': 0, 'street_share': 0.0}
 WHOLE = {'input_size': HALF, 'crop': HALF, 'label_scale': 1.5}
 GENTLY = {**WHOLE, 'scale': (0.8, 1.5), 'lr': 3e-4, 'warmup_steps': 20, 'ema': 0.99, 'batch': 8}
@@ -82,12 +83,14 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
         ),
         short(
             'dabnet-camvid',
-            Stage('small', {**SMALL, **SLOWLY, **ENTROPY, 'epochs': 48}, 'weights'),
-            Stage('larger', {'batch': 8, 'epochs': 18}, 'weights'),
-            Stage('again', {'epochs': 24}, 'weights'),
+            Stage('small', {**SMALL, **SLOWLY, **ENTROPY, **NO_STREETS, 'epochs': 48}, 'weights'),
+            Stage('larger', {**NO_STREETS, 'batch': 8, 'epochs': 18}, 'weights'),
+            Stage('again', {**NO_STREETS, 'epochs': 24}, 'weights'),
+            Stage('longer', {**NO_STREETS, 'epochs': 30}, 'weights'),
             **AGAIN,
+            **STREETS,
             batch=4,
             loss='lovasz',
-            epochs=30,
+            epochs=12,
         ),
     ]
