@@ -21,7 +21,7 @@ NO_STREETS = {'street_frames': 0, 'street_share': 0.0}
 WHOLE = {'input_size': HALF, 'crop': HALF, 'label_scale': 1.5}
 GENTLY = {**WHOLE, 'scale': (0.8, 1.5), 'lr': 3e-4, 'warmup_steps': 20, 'ema': 0.99, 'batch': 8}
 LARGER = {'crop': (288, 352), 'scale': (0.7, 1.5), 'ema': 0.995}
-AGAIN = {**LARGER, 'warmup_steps': 50, 'lr': 8e-4}
+AGAIN = {**LARGER, 'warmup_steps': 50, 'lr': 8e-4, 'batch': 4, 'loss': 'lovasz'}
 SLOWLY = {'lr': 1e-3, 'warmup_steps': 100, 'ema': 0.998}
 DROPOUT = {'network_args': {'residual_gain': 0.0}, 'lr': 2e-3, 'epochs': 26}
 NO_DROPOUT = {'network_args': {'residual_gain': 0.0, 'dropout': (0.0, 0.0)}}
@@ -64,8 +64,6 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
             Stage('crops', {**ENTROPY, **CROPS, 'ema': 0.998, 'epochs': 28}, 'weights'),
             Stage('gently', {**ENTROPY, **GENTLY, 'epochs': 6}, 'weights'),
             **{**WHOLE, **AGAIN, 'crop': HALF, 'scale': (0.8, 1.6), 'lr': 6e-4},
-            batch=4,
-            loss='lovasz',
             epochs=24,
         ),
         short(
@@ -77,8 +75,6 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
             Stage('again', {'epochs': 20}, 'weights'),
             **NO_DROPOUT,
             **AGAIN,
-            batch=4,
-            loss='lovasz',
             epochs=30,
         ),
         short(
@@ -89,8 +85,6 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
             Stage('longer', {**NO_STREETS, 'epochs': 30}, 'weights'),
             **AGAIN,
             **STREETS,
-            batch=4,
-            loss='lovasz',
             epochs=12,
         ),
     ]
