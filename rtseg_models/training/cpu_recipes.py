@@ -17,6 +17,7 @@ WIDE = {'crop': (320, 512), 'scale': (0.65, 1.6), 'batch': 8}
 QUARTER, HALF = (180, 240), (240, 320)  # FarSee-Net's whole images, against labels of 360x480
 ADAM = {**WIDE, 'optimiser': 'adam', 'lr': 1e-3, 'warmup_steps': 50}
 STREETS = {'street_frames': 600, 'street_share': 0.25}
+HALF_STREETS = {**STREETS, 'street_share': 0.5}
 NO_STREETS = {'street_frames': 0, 'street_share': 0.0}
 WHOLE = {'input_size': HALF, 'crop': HALF, 'label_scale': 1.5}
 GENTLY = {**WHOLE, 'scale': (0.8, 1.5), 'lr': 3e-4, 'warmup_steps': 20, 'ema': 0.99, 'batch': 8}
@@ -52,11 +53,13 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
         short('fast_scnn-camvid-only', **ADAM, epochs=80),
         short(
             'contextnet-camvid',
-            Stage('sgd', {**ENTROPY, **SGD}, 'weights'),
-            Stage('adam', {**ENTROPY, 'epochs': 40, 'lr': 1e-3}, 'weights'),
+            Stage('sgd', {**ENTROPY, **NO_STREETS, **SGD}, 'weights'),
+            Stage('adam', {**ENTROPY, **NO_STREETS, 'epochs': 40, 'lr': 1e-3}, 'weights'),
+            Stage('surrogate', {**NO_STREETS, 'epochs': 14}, 'weights'),
             **{**ADAM, 'lr': 5e-4},
+            **HALF_STREETS,
             loss='lovasz',
-            epochs=14,
+            epochs=12,
         ),
         short(
             'farsee_net-camvid',
