@@ -26,7 +26,7 @@ from ..networks import build_network
 from .batches import Batches, Frames
 from .checkpoint import read_checkpoint
 from .epochs import AtomicCheckpoints, EpochEnd
-from .launch import training_device, world
+from .launch import arithmetic, training_device, world
 from .losses import class_weights
 from .memory import Budget
 from .module import SegmentationModule, TrainingModule
@@ -241,7 +241,7 @@ def _trainer(recipe: Recipe, folder: Path, callbacks: Sequence[lightning.Callbac
         num_nodes=place['size'] // place['local_size'],
         strategy='ddp' if place['size'] > 1 else 'auto',
         sync_batchnorm=gpu and place['size'] > 1,
-        precision=PRECISIONS[recipe.precision],
+        precision=PRECISIONS[arithmetic(recipe.precision)],
         max_epochs=recipe.epochs,
         accumulate_grad_batches=recipe.accumulate,
         callbacks=list(callbacks),

@@ -15,7 +15,7 @@ from ..datasets import data_name
 from ..labels import ClassSet
 from ..machine import CORES
 from .checkpoint import LICENCE
-from .launch import training_device, world
+from .launch import arithmetic, training_device, world
 from .origin import Parent
 from .recipe import Recipe
 
@@ -43,13 +43,13 @@ def facts(recipe: Recipe, classes: ClassSet, parent: Optional[Parent]) -> Dict[s
 
 
 def hardware(recipe: Recipe) -> str:
-    """The device, number of processes and precision, for people."""
+    """The device, number of processes and the precision that is computed in, for people."""
     device, size = training_device(), world()['size']
     if device.type == 'cuda':
         name = torch.cuda.get_device_name(device)
     else:
         name = f'{platform.machine()} CPU, {CORES} cores'
-    return f'{name}, {recipe.precision}' + (f', {size} processes' if size > 1 else '')
+    return f'{name}, {arithmetic(recipe.precision)}' + (f', {size} processes' if size > 1 else '')
 
 
 def commit(source: Path = Path(__file__)) -> str:

@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import platform
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
+import lightning
 import pytest
 import torch
 from interruptions import SecondEpochFails
@@ -18,7 +21,7 @@ from rendered import ONE, Renamed
 from rtseg_models.datasets.sample import Subset
 from rtseg_models.errors import ConfigurationError, NotFound, RtsegError, UsageError
 from rtseg_models.labels import CAMVID
-from rtseg_models.training import fit
+from rtseg_models.training import fit, launch
 from rtseg_models.training.checkpoint import read_checkpoint
 from rtseg_models.training.fit import Data, train
 from rtseg_models.training.launch import world
@@ -104,6 +107,39 @@ def test_more_processes_than_gpus_are_refused(data: Data, tmp_path: Path, monkey
         monkeypatch.setenv('LOCAL_RANK', str(rank))
         with pytest.raises(ConfigurationError, match='3 processes on this machine, which has 2 GPUs'):
             train(ONE, data, tmp_path)
+
+
+@pytest.mark.parametrize('has_bf16', [True, False])
+def test_a_cpu_that_would_emulate_bf16_trains_in_fp32_and_says_so(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_bf16: bool
+) -> None:
+    monkeypatch.setattr(launch, '_cpu_has_bf16', lambda: has_bf16)
+    said: List[str] = []
+    bf16 = replace(ONE, precision='bf16')
+    notes = NotesPrecision()
+    checkpoint = train(bf16, data, tmp_path, log=said.append, callbacks=[notes])
+    assert notes.precision == ('bf16-mixed' if has_bf16 else '32-true')
+    assert any('would emulate bf16' in line and 'fp32 takes its place' in line for line in said) != has_bf16
+    told = read_checkpoint(checkpoint)
+    assert told['hardware'].endswith(', bf16' if has_bf16 else ', fp32')
+    assert json.loads(told['recipe'])['precision'] == 'bf16'  # so that any machine may go on with it
+    monkeypatch.setattr(launch, '_cpu_has_bf16', lambda: not has_bf16)
+    assert train(bf16, data, tmp_path, resume=True) == checkpoint
+
+
+class NotesPrecision(lightning.Callback):
+    """Remembers what the trainer computes in."""
+
+    precision = ''
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.precision = str(trainer.precision)
+
+
+@pytest.mark.skipif(platform.machine() != 'x86_64', reason='flags of x86')
+def test_bf16_is_known_by_the_flags_of_the_processor() -> None:
+    flags = next(line for line in Path('/proc/cpuinfo').read_text().splitlines() if line.startswith('flags')).split()
+    assert launch._cpu_has_bf16() == ({'avx512bw', 'avx512vl', 'avx512dq'} <= set(flags))
 
 
 def test_bf16_before_ampere_is_refused_with_what_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
