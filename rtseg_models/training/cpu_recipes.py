@@ -17,7 +17,6 @@ WIDE = {'crop': (320, 512), 'scale': (0.65, 1.6), 'batch': 8}
 QUARTER, HALF = (180, 240), (240, 320)  # FarSee-Net's whole images, against labels of 360x480
 ADAM = {**WIDE, 'optimiser': 'adam', 'lr': 1e-3, 'warmup_steps': 50}
 STREETS = {'street_frames': 600, 'street_share': 0.25}
-HALF_STREETS = {**STREETS, 'street_share': 0.5}
 NO_STREETS = {'street_frames': 0, 'street_share': 0.0}
 WHOLE = {'input_size': HALF, 'crop': HALF, 'label_scale': 1.5}
 GENTLY = {**WHOLE, 'scale': (0.8, 1.5), 'lr': 3e-4, 'warmup_steps': 20, 'ema': 0.99, 'batch': 8}
@@ -57,7 +56,7 @@ def cpu_recipes(tuned: Dict[str, Recipe]) -> List[Recipe]:
             Stage('adam', {**ENTROPY, **NO_STREETS, 'epochs': 40, 'lr': 1e-3}, 'weights'),
             Stage('surrogate', {**NO_STREETS, 'epochs': 14}, 'weights'),
             **{**ADAM, 'lr': 5e-4},
-            **HALF_STREETS,
+            **STREETS,
             loss='lovasz',
             epochs=12,
         ),
